@@ -1,0 +1,180 @@
+"""What can be set, and what it is when nobody sets it.
+
+Every setting is read from an environment variable named `CHATSITE_` and its name in capitals. The table in
+`docs/settings.md` is made from `SETTINGS`, so a setting cannot exist without its sentence of help.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+SHORTEST_SECRET_KEY = 32
+
+
+class ConfigError(Exception):
+    """A setting has a value that the site cannot start with; the text says which one and why."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: `parse` turns the text of the environment into the value, or raises ValueError with a reason."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: str
+    help: str
+
+    @property
+    def variable(self) -> str:
+        """The name of the environment variable."""
+        return f"CHATSITE_{self.name}"
+
+
+def flag(text: str) -> bool:
+    """`1`, `true`, `yes`, `on` and their opposites, in any case."""
+    values = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in values:
+        raise ValueError("it must be 1 or 0")
+    return values[text.lower()]
+
+
+def number(least: float, most: float, kind: type[int] | type[float] = int) -> Callable[[str], Any]:
+    """A parser of numbers between `least` and `most`, both included."""
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise ValueError("it must be a number") from None
+        if not least <= value <= most:
+            raise ValueError(f"it must be between {least} and {most}")
+        return value
+
+    return parse
+
+
+def choice(*values: str) -> Callable[[str], str]:
+    """A parser that admits the given words only."""
+
+    def parse(text: str) -> str:
+        if text not in values:
+            raise ValueError(f"it must be one of {', '.join(values)}")
+        return text
+
+    return parse
+
+
+def words(text: str) -> list[str]:
+    """A list with commas between its items; empty items do not count."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+SETTINGS = (
+    Setting("INSTANCE", Path, str(ROOT / "instance"), "Folder for the database, the secret key and the models."),
+    Setting("DATABASE_URL", str, "", "SQLAlchemy address of the database; empty means SQLite in the instance folder."),
+    Setting("SECRET_KEY", str, "", "Key that signs cookies; empty means the one made on first run in the instance folder."),
+    Setting("MODEL", str, "smollm2-135m-instruct", "Model that answers: a name of the catalogue, a folder, or `scripted`."),
+    Setting("RUNNER", choice("supervised", "external"), "supervised", "Whether gunicorn starts the runner itself."),
+    Setting("WORKERS", number(1, 64), "2", "Web worker processes."),
+    Setting("THREADS", number(8, 4000), "400", "Threads of one web worker; each open stream takes one."),
+    Setting("TRUSTED_HOSTS", words, "", "Host names the site answers to, besides this machine's own; a leading dot admits subdomains."),
+    Setting("PROXIES", number(0, 8), "0", "How many reverse proxies stand in front and set X-Forwarded headers."),
+    Setting("SECURE_COOKIES", flag, "0", "Send cookies over HTTPS only. Set it wherever the site is reached by HTTPS."),
+    Setting("LANGUAGE", choice("en", "es"), "en", "Language when the browser asks for none that we have."),
+    Setting("MESSAGE_CHARS", number(1, 1_000_000), "8000", "Longest message a visitor may post, in characters."),
+    Setting("QUEUE_PER_USER", number(1, 1000), "3", "Answers one visitor may have waiting or being written at a time."),
+    Setting("QUEUE_TOTAL", number(1, 100_000), "50", "Answers that may be waiting or being written in all."),
+    Setting("STREAMS_PER_USER", number(1, 1000), "12", "Answers one visitor may watch at a time, in one web worker."),
+    Setting("ANSWER_TOKENS", number(1, 100_000), "512", "Longest answer, in tokens."),
+    Setting("ANSWER_SECONDS", number(1, 86_400), "300", "Longest time one answer may be written."),
+    Setting("LEASE_SECONDS", number(0.5, 600, float), "5", "After how long a runner that says nothing counts as dead."),
+    Setting("ATTEMPTS", number(1, 100), "2", "How many runners may die over one answer before it counts as interrupted."),
+    Setting("TICK_MS", number(5, 5000), "50", "How often the runner writes to the database, in milliseconds."),
+    Setting("BUSY_MS", number(1, 60_000), "5000", "How long a write waits for another one, in milliseconds (SQLite)."),
+    Setting("SCRIPTED_TOKENS_PER_SECOND", number(1, 1_000_000), "40", "Speed of the `scripted` model."),
+    Setting("LOG_LEVEL", choice("debug", "info", "warning", "error"), "info", "Least serious log line that is written."),
+    Setting("LOG_FORMAT", choice("console", "json"), "console", "Shape of log lines."),
+)
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Read every setting.
+
+    Returns the values by setting name. Raises ConfigError for a value that cannot be used and for a
+    `CHATSITE_` variable that no setting has: a misspelt name would otherwise be silently ignored.
+    """
+    known = {setting.variable for setting in SETTINGS}
+    tools = ("CHATSITE_TEST_", "CHATSITE_REQUIRE_")
+    for variable in environ:
+        if variable.startswith("CHATSITE_") and variable not in known and not variable.startswith(tools):
+            raise ConfigError(f"{variable} is not a setting. docs/settings.md lists them all.")
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        text = environ.get(setting.variable, "").strip() or setting.default
+        try:
+            values[setting.name] = setting.parse(text)
+        except ValueError as error:
+            raise ConfigError(f"{setting.variable}={text!r} cannot be used: {error}.") from None
+    return values
+
+
+def flask_config(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the settings into what Flask and its extensions read, making the instance folder and the secret key."""
+    instance = Path(settings["INSTANCE"]).expanduser().resolve()
+    instance.mkdir(parents=True, exist_ok=True)
+    return {
+        **settings,
+        "INSTANCE": instance,
+        "MODELS": instance / "models",
+        "SECRET_KEY": settings["SECRET_KEY"] or instance_secret_key(instance),
+        "SQLALCHEMY_DATABASE_URI": settings["DATABASE_URL"] or f"sqlite:///{instance / 'chatsite.db'}",
+        "TRUSTED_HOSTS": [*settings["TRUSTED_HOSTS"], *own_hosts()],
+        "SESSION_COOKIE_NAME": "chatsite_session",
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SECURE": settings["SECURE_COOKIES"],
+        "WTF_CSRF_TIME_LIMIT": None,
+        "WTF_CSRF_SSL_STRICT": False,
+        # A character takes at most four bytes, and nine once a form has escaped each of them.
+        "MAX_CONTENT_LENGTH": 64_000 + 12 * settings["MESSAGE_CHARS"],
+        "MAX_FORM_MEMORY_SIZE": 64_000 + 12 * settings["MESSAGE_CHARS"],
+        "BABEL_DEFAULT_LOCALE": settings["LANGUAGE"],
+        "BABEL_TRANSLATION_DIRECTORIES": str(ROOT / "chatsite" / "translations"),
+        "TEMPLATES_AUTO_RELOAD": None,
+    }
+
+
+def own_hosts() -> list[str]:
+    """The names under which this machine reaches itself, and under which its local network knows it."""
+    name = socket.gethostname().lower()
+    return ["localhost", "127.0.0.1", "[::1]", name, f"{name}.local"]
+
+
+def instance_secret_key(instance: Path) -> str:
+    """The key in the instance folder, made on the first run.
+
+    The file is created with O_EXCL and mode 0600, so that two processes that start together agree on one key and
+    nobody else can read it. Raises ConfigError when the file holds something too short to be a key.
+    """
+    path = instance / "secret_key"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _read_secret_key(path)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32))
+    return _read_secret_key(path)
+
+
+def _read_secret_key(path: Path) -> str:
+    key = path.read_text().strip()
+    if len(key) < SHORTEST_SECRET_KEY:
+        raise ConfigError(f"{path} holds no usable key. Delete it and a new one is made; every visitor is then asked anew.")
+    return key

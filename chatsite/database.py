@@ -1,0 +1,158 @@
+"""One way to the database: SQLite as it has to be opened, and writes that cannot deadlock.
+
+SQLite before 3.51.3 (but for the backports 3.50.7 and 3.44.6) can corrupt a WAL file when two connections write and
+checkpoint at the same instant (sqlite.org/wal.html#walresetbug). We bring our own SQLite with pysqlite3, look at its
+version all the same, and use a rollback journal where it is not safe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from pysqlite3 import dbapi2 as sqlite
+from sqlalchemy import DateTime, Engine, MetaData, event
+from sqlalchemy.engine import Connection, Dialect, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+from chatsite.errors import DatabaseBusyError, StorageFullError
+
+log = structlog.get_logger()
+
+LARGEST_WAL = 64 * 1024 * 1024
+CACHE_KIB = 16 * 1024
+
+
+class Base(DeclarativeBase):
+    """The parent of all models. Constraints get names, so that migrations can name them on every database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+db = SQLAlchemy(model_class=Base, disable_autonaming=True)
+
+
+class Moment(TypeDecorator[datetime]):
+    """A moment in UTC: aware in Python, without a zone in the database (SQLite has none)."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+def now() -> datetime:
+    """This moment, in UTC."""
+    return datetime.now(UTC)
+
+
+def wal_is_safe(version: tuple[int, int, int]) -> bool:
+    """Whether this SQLite version is free of the WAL-reset bug."""
+    if version >= (3, 51, 3):
+        return version != (3, 52, 0)
+    return version[:2] in {(3, 50), (3, 44)} and version >= {50: (3, 50, 7), 44: (3, 44, 6)}[version[1]]
+
+
+def engine_options(url: str, busy_ms: int) -> dict[str, Any]:
+    """What `create_engine` needs for this address."""
+    if make_url(url).get_backend_name() != "sqlite":
+        return {"pool_pre_ping": True, "pool_size": 8, "max_overflow": 24}
+    return {"module": sqlite, "connect_args": {"timeout": busy_ms / 1000}, "pool_size": 8, "max_overflow": 24}
+
+
+def init_app(app: Flask) -> None:
+    """Bind the database to the app and see that every SQLite connection is opened as it has to be."""
+    url = app.config["SQLALCHEMY_DATABASE_URI"]
+    app.config.setdefault("SQLALCHEMY_ENGINE_OPTIONS", engine_options(url, app.config["BUSY_MS"]))
+    db.init_app(app)
+    with app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            prepare_sqlite(db.engine)
+
+
+def prepare_sqlite(engine: Engine, version: tuple[int, int, int] | None = None) -> None:
+    """Set pragmas on each new connection and take over BEGIN from the driver.
+
+    `version` is that of the linked SQLite unless a test says otherwise.
+    """
+    safe = wal_is_safe(version or sqlite.sqlite_version_info)
+    if not safe:
+        log.warning("sqlite_wal_unsafe", version=sqlite.sqlite_version, journal="delete")
+
+    @event.listens_for(engine, "connect")
+    def open_connection(connection: Any, _record: object) -> None:
+        # The driver's own transactions commit before DDL and begin late, so we say BEGIN ourselves.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA journal_mode={'WAL' if safe else 'DELETE'}")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA journal_size_limit={LARGEST_WAL}")
+        cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        cursor.execute("PRAGMA temp_store=MEMORY")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get("immediate", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+@contextlib.contextmanager
+def write() -> Iterator[Session]:
+    """One short write transaction: commits when the block ends, rolls back when it raises.
+
+    On SQLite it takes the write lock before it reads (BEGIN IMMEDIATE): a transaction that reads first and writes
+    later fails at once when somebody else wrote in between, whatever the busy timeout. What the session had read
+    before is forgotten, so that the block decides on what is true now. A block inside another one joins it.
+
+    Raises DatabaseBusyError or StorageFullError when the database cannot take the write; nothing is stored then.
+    """
+    session = db.session()
+    if session.info.get("writing"):
+        yield session
+        return
+    session.rollback()
+    session.info["writing"] = True
+    try:
+        session.connection(execution_options={"immediate": True})
+        yield session
+        session.commit()
+    except BaseException as error:
+        session.rollback()
+        if isinstance(error, DBAPIError):
+            raise _readable(error) from error
+        raise
+    finally:
+        session.info.pop("writing", None)
+
+
+def _readable(error: DBAPIError) -> Exception:
+    """The error with a sentence for the reader where we know one, or else the error itself."""
+    name = getattr(error.orig, "sqlite_errorname", "") or ""
+    text = str(error.orig)
+    state = getattr(error.orig, "sqlstate", "") or ""
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or "database is locked" in text or state in {"55P03", "40P01", "40001"}:
+        return DatabaseBusyError()
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")) or "disk is full" in text or state == "53100":
+        return StorageFullError()
+    return error

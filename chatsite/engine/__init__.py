@@ -1,0 +1,171 @@
+"""Text in, text out: what the runner asks of a model and what it gets back.
+
+An engine knows no user, no database and no page. It takes requests at any time, works on as many of them at once as
+it can, and hands over what happened since it was last asked. It owns its threads; `submit`, `cancel` and `events` are
+called by one thread, the runner's, and never wait for the model.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of the conversation: `role` is `user` or `assistant`."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to choose tokens. None leaves a choice to the model's own published decoding.
+
+    `max_new_tokens` bounds the answer in tokens, `seconds` in time. `temperature` 0 is greedy. `seed` makes sampling
+    repeatable.
+    """
+
+    max_new_tokens: int = 512
+    seconds: float = 300.0
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    repetition_penalty: float | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """An answer to be written.
+
+    `turns` runs from the oldest to the newest, which is the user's. `prefix` is what was already written of the
+    answer, by a runner that died or before the length limit: the engine goes on right after it and does not repeat it.
+    """
+
+    id: int
+    turns: tuple[Turn, ...]
+    options: Options = Options()
+    prefix: str = ""
+    persona: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SeenTurn:
+    """What became of one turn: `tokens` it has in the prompt, `kept` or not, `cut` when only its end was kept."""
+
+    index: int
+    role: str
+    tokens: int
+    kept: bool
+    cut: bool = False
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the model saw, in tokens. `budget` is the room for the prompt, `used` what the prompt takes of it."""
+
+    model: str
+    revision: str
+    family: str
+    budget: int
+    used: int
+    turns: tuple[SeenTurn, ...]
+    persona: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> int:
+        """How many turns the model saw."""
+        return sum(turn.kept for turn in self.turns)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The token ids the model reads (shape `[used]`) and the receipt that says where they come from."""
+
+    ids: tuple[int, ...]
+    receipt: Receipt
+
+
+class FinishReason(enum.StrEnum):
+    """Why an answer ended."""
+
+    END = "end"
+    LENGTH = "length"
+    DEADLINE = "deadline"
+    CANCELLED = "cancelled"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Started:
+    """The prompt of a request was built and read."""
+
+    request_id: int
+    receipt: Receipt
+
+
+@dataclass(frozen=True)
+class Delta:
+    """New text of an answer, whole characters only, and how many tokens it took (0 or more)."""
+
+    request_id: int
+    text: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Finish:
+    """A request is over. `error` is set for the reason `error`: the message of an exception, for the log and the page."""
+
+    request_id: int
+    reason: FinishReason
+    error: str | None = None
+
+
+Event = Started | Delta | Finish
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the fetching or loading of a model is: `part` between 0 and 1, or None where that is unknown."""
+
+    stage: str
+    part: float | None = None
+
+
+Report = Callable[[Progress], None]
+
+
+class Engine(Protocol):
+    """A model that answers."""
+
+    @property
+    def model(self) -> str:
+        """The name of the model, as in the catalogue, or of its folder."""
+
+    @property
+    def capacity(self) -> int:
+        """How many requests it works on at once."""
+
+    def load(self, report: Report) -> None:
+        """Make the model ready, fetching it first if need be. May take minutes.
+
+        Raises ModelUnavailableError when it cannot be had.
+        """
+
+    def submit(self, request: Request) -> None:
+        """Take up a request. Whatever goes wrong with it later comes as a Finish."""
+
+    def cancel(self, request_id: int) -> None:
+        """Stop a request within one step; its Finish has the reason `cancelled`. An unknown id is ignored."""
+
+    def events(self, wait: float) -> list[Event]:
+        """What happened since the last call, in order; waits up to `wait` seconds for something when there is nothing."""
+
+    def close(self) -> None:
+        """End all threads. Requests under way end without a Finish."""

@@ -1,0 +1,1 @@
+"""From token ids to text: checkpoints, steps of a model, the choice of a token, and its characters."""

@@ -1,0 +1,78 @@
+"""From turns to token ids: one file a family of models, which differ in how they were trained to read a conversation.
+
+A format keeps the newest turns that fit, whole, and writes down what became of every turn. It is a pure function of the
+request: it holds a tokenizer and the model's limits, and no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from chatsite.engine import Prompt, Request, SeenTurn
+from chatsite.errors import EmptyMessageError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Ids of one turn's text; None for a turn without any text, which no model is shown.
+Encoded = Sequence[int] | None
+
+
+class Format(Protocol):
+    """How one family of models reads a conversation."""
+
+    @property
+    def family(self) -> str:
+        """The family's name, as in the catalogue."""
+
+    def prompt(self, request: Request, options: Mapping[str, Any]) -> Prompt:
+        """The prompt for a request, and its receipt with the `options` that will be used.
+
+        Raises PromptTooLongError when nothing of the newest turn fits, EmptyMessageError when it has no text.
+        """
+
+    def prefix(self, text: str) -> list[int]:
+        """The ids of an answer's beginning, to be put after the prompt (or into the decoder). Empty for no text."""
+
+
+def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The ids of a text that a person wrote: what looks like a special token in it is split into ordinary pieces."""
+    encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
+    return cast(list[int], encoded["input_ids"])
+
+
+def healed(prefix: str) -> str:
+    """A prefix without the space at its end: models write a space together with the word that follows it."""
+    return prefix.removesuffix(" ")
+
+
+def longest_suffix(costs: Sequence[int | None], room: int) -> int:
+    """The index from which on the items fit into `room` together; None costs nothing."""
+    start = len(costs)
+    while start > 0 and (costs[start - 1] or 0) <= room:
+        room -= costs[start - 1] or 0
+        start -= 1
+    return start
+
+
+def require_text(encoded: Sequence[Encoded]) -> Sequence[int]:
+    """The ids of the newest turn. Raises EmptyMessageError when it has no text."""
+    if not encoded or not encoded[-1]:
+        raise EmptyMessageError
+    return encoded[-1]
+
+
+def seen(request: Request, encoded: Sequence[Encoded], start: int, newest: int) -> tuple[SeenTurn, ...]:
+    """What became of the turns: those from `start` on were kept, of the last one its `newest` last tokens."""
+    last = len(encoded) - 1
+    return tuple(
+        SeenTurn(
+            index=index,
+            role=request.turns[index].role,
+            tokens=newest if index == last else len(ids or ()),
+            kept=index >= start and ids is not None,
+            cut=index == last and newest < len(ids or ()),
+        )
+        for index, ids in enumerate(encoded)
+    )

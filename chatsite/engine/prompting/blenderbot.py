@@ -1,0 +1,99 @@
+"""BlenderBot's own format, as its authors trained it (ParlAI, `projects/recipes`, `--delimiter '  '`).
+
+    [persona] 228 228 [turn] 228 228 [turn] … 228 228 [newest turn] 2
+
+Every turn is encoded by itself with one space in front; two tokens of a single space stand between turns, one end token
+at the very end, and no token says who speaks. ParlAI keeps the last 128 tokens, cutting through turns and losing the
+persona; here whole turns are dropped and the persona stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from chatsite.engine import Prompt, Receipt, Request
+from chatsite.engine.prompting import Encoded, healed, longest_suffix, plain_ids, require_text, seen
+from chatsite.errors import ModelUnavailableError, PromptTooLongError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+WHITESPACE = re.compile(r"\s+")
+SPACE_TOKEN = "Ġ"  # noqa: S105 - this is what byte-level vocabularies call a space.
+
+
+@dataclass(frozen=True)
+class BlenderbotFormat:
+    """`context` is how many token ids the encoder reads, `end` the id that closes them."""
+
+    tokenizer: PreTrainedTokenizerBase
+    model: str
+    revision: str
+    context: int
+    end: int
+    family: str = "blenderbot"
+
+    @cached_property
+    def delimiter(self) -> tuple[int, int]:
+        """Two single spaces."""
+        space = self.tokenizer.convert_tokens_to_ids(SPACE_TOKEN)
+        return (int(space), int(space))
+
+    def prompt(self, request: Request, options: Mapping[str, Any]) -> Prompt:
+        """At most `context` ids: the persona, the newest turns that fit, the end token."""
+        encoded: list[Encoded] = [self.segment(turn.text) for turn in request.turns]
+        newest = require_text(encoded)
+        head = self.persona(request.persona)
+        room = self.context - 1 - len(head)
+        if room < 1:
+            raise PromptTooLongError
+        last = newest[-room:]
+        earlier = [len(ids) + 2 if ids else None for ids in encoded[:-1]]
+        start = longest_suffix(earlier, room - len(last))
+        kept = [ids for ids in encoded[start:-1] if ids]
+        body = [token for ids in kept for token in (*ids, *self.delimiter)]
+        ids = (*head, *body, *last, self.end)
+        turns = seen(request, encoded, start, len(last))
+        receipt = Receipt(
+            self.model,
+            self.revision,
+            self.family,
+            self.context,
+            len(ids),
+            turns,
+            request.persona,
+            dict(options),
+        )
+        return Prompt(ids, receipt)
+
+    def segment(self, text: str) -> list[int] | None:
+        """The ids of one turn; runs of whitespace become one space, or they would look like the delimiter."""
+        line = WHITESPACE.sub(" ", text).strip()
+        return plain_ids(self.tokenizer, " " + line) if line else None
+
+    def persona(self, sentences: tuple[str, ...]) -> list[int]:
+        """The ids of the pinned persona and the delimiter after it, or nothing without a persona."""
+        lines = [WHITESPACE.sub(" ", sentence).strip() for sentence in sentences]
+        text = "\n".join(f"your persona: {line}" for line in lines if line)
+        return [*plain_ids(self.tokenizer, " " + text), *self.delimiter] if text else []
+
+    def prefix(self, text: str) -> list[int]:
+        """The ids of an answer's beginning, with the space in front that every turn has."""
+        return plain_ids(self.tokenizer, " " + healed(text)) if text else []
+
+    def check(self) -> None:
+        """Raise ModelUnavailableError unless the tokenizer does what the format rests on."""
+        hello, world = self.segment("hello") or [], self.segment("world") or []
+        joined = plain_ids(self.tokenizer, " hello   world")
+        if joined != [*hello, *self.delimiter, *world] or self.tokenizer.eos_token_id != self.end:
+            raise ModelUnavailableError(
+                reason=f"the tokenizer of {self.model} does not write BlenderBot's format."
+            )
+        if self.end in plain_ids(self.tokenizer, f" {self.tokenizer.eos_token}"):
+            raise ModelUnavailableError(
+                reason=f"the tokenizer of {self.model} lets a text forge special tokens."
+            )

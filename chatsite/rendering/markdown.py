@@ -1,0 +1,169 @@
+"""Markdown to HTML that is safe to put into a page.
+
+The steps are: parse without HTML, render, sanitise, and only then put figures with a copy button around
+code and scrolling boxes around tables. What a model writes can therefore never become a button.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from markdown_it.common.utils import unescapeAll
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+from markupsafe import Markup, escape
+
+from chatsite.rendering.highlight import highlight as coloured
+from chatsite.rendering.parser import MARKDOWN, cut, parse, tidy
+from chatsite.rendering.sanitiser import clean
+
+MOST_KEPT = 512
+MOST_KEPT_CHARACTERS = 8_000
+"""The cache holds this many blocks, none of them with more characters."""
+
+_HEADINGS = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"}
+_LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]{1,30}")
+_SEAM = re.compile(r"<pre><code>|</code></pre>|<table(?: dir=\"auto\")?>|</table>")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The words that the page adds to a message, in the reader's language; plain text, escaped here."""
+
+    copy: str = "Copy"
+    code: str = "Code"
+    table: str = "Table"
+
+
+ENGLISH = Labels()
+
+
+@dataclass(frozen=True)
+class _Clean:
+    """Sanitised HTML, and the language of each code block in it, in their order; unknown ones are empty."""
+
+    html: str
+    languages: tuple[str, ...]
+
+
+def render(source: str, labels: Labels = ENGLISH) -> Markup:
+    """Give the HTML of a whole Markdown text; any string will do, and nothing is raised.
+
+    It is rendered block by block, so that what was streamed comes from the cache.
+    """
+    blocks, references = cut(tidy(source))
+    if references:
+        return Markup("").join(_dress(_clean(block, True, references), labels) for block in blocks)
+    return Markup("").join(render_block(block, labels=labels) for block in blocks)
+
+
+def render_block(source: str, highlight: bool = True, labels: Labels = ENGLISH) -> Markup:
+    """Give the HTML of one block, or of the open end of a text that is still being written.
+
+    Without `highlight` code has no colours and nothing is cached: that is for the open end, which changes
+    with every token and is never asked for again.
+    """
+    source = tidy(source)
+    if highlight and len(source) <= MOST_KEPT_CHARACTERS:
+        return _dress(_cached(source), labels)
+    return _dress(_clean(source, highlight, {}), labels)
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _cached(source: str) -> _Clean:
+    """Remember finished blocks, without the labels, which depend on who reads."""
+    return _clean(source, True, {})
+
+
+def _clean(source: str, highlight: bool, references: Mapping[str, object]) -> _Clean:
+    """Parse, render and sanitise tidy `source`; what is nested too deeply is shown as it was written."""
+    env: dict[str, object] = {"references": dict(references), "highlight": highlight}
+    tokens = parse(source, env)
+    for token in tokens:
+        _adapt(token)
+    languages = tuple(_language(token) for token in tokens if token.type in ("fence", "code_block"))
+    return _Clean(clean(_RENDERER.render(tokens, MARKDOWN.options, env)), languages)
+
+
+def _adapt(token: Token) -> None:
+    """Fit a block into the page.
+
+    The page has the first two levels of headings. A top-level block finds its own direction of writing;
+    inner ones have none, because a block with a direction does not count when the block around it looks for
+    its own. The alignment of a cell must not be a style, which the content security policy forbids.
+    """
+    token.tag = _HEADINGS.get(token.tag, token.tag)
+    if token.level == 0 and token.nesting == 1:
+        token.attrSet("dir", "auto")
+    style = token.attrs.pop("style", None)
+    if style is not None:
+        token.attrSet("align", str(style).removeprefix("text-align:"))
+
+
+def _language(token: Token) -> str:
+    """Give the language that a code block names, in small letters; empty if it names none or is no name."""
+    first = (unescapeAll(token.info).split() or [""])[0]
+    return first.lower() if _LANGUAGE.fullmatch(first) else ""
+
+
+class _Renderer(RendererHTML):
+    """HTML as the sanitiser expects it."""
+
+    def fence(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        """Give fenced code, in colours if the environment says so."""
+        token = tokens[idx]
+        code = coloured(token.content, _language(token)) if env["highlight"] else escape(token.content)
+        return f"<pre><code>{code}</code></pre>\n"
+
+    def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        """Give indented code, which names no language."""
+        return f"<pre><code>{escape(tokens[idx].content)}</code></pre>\n"
+
+    def link_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        """Give the beginning of a link; the page that it leads to does not learn where it was."""
+        tokens[idx].attrSet("referrerpolicy", "no-referrer")
+        return self.renderToken(tokens, idx, options, env)
+
+    def code_inline(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        """Give code within a line, which finds its own direction of writing."""
+        return f'<code dir="auto">{escape(tokens[idx].content)}</code>'
+
+
+_RENDERER = _Renderer(MARKDOWN)
+
+
+def _dress(cleaned: _Clean, labels: Labels) -> Markup:
+    """Put figures around code and boxes around tables.
+
+    Sanitised HTML has no bare `<` in its text or values, so a tag's spelling is found only where that tag
+    is; and only the renderer writes `<pre>`, once for each language.
+    """
+    languages = iter(cleaned.languages)
+    return Markup(_SEAM.sub(lambda seam: _sewn(seam[0], languages, labels), cleaned.html))  # noqa: S704
+
+
+def _sewn(tag: str, languages: Iterator[str], labels: Labels) -> str:
+    """Give what takes the place of `tag`."""
+    if tag == "<pre><code>":
+        return _figure(next(languages), labels)
+    if tag == "</code></pre>":
+        return "</code></pre></figure>"
+    if tag == "</table>":
+        return "</table></div>"
+    return f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(labels.table)}">{tag}'
+
+
+def _figure(language: str, labels: Labels) -> str:
+    """Give the beginning of a code figure; a keyboard can scroll it, and code runs left to right."""
+    name = f"{labels.code}: {language}" if language else labels.code
+    kind = f' class="language-{escape(language)}"' if language else ""
+    return (
+        '<figure class="code"><figcaption>'
+        f'<span class="code-language">{escape(language or labels.code)}</span>'
+        f'<button type="button" class="copy">{escape(labels.copy)}</button></figcaption>'
+        f'<pre dir="ltr" tabindex="0" role="region" aria-label="{escape(name)}"><code{kind}>'
+    )

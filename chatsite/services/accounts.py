@@ -1,0 +1,48 @@
+"""Visitors: who somebody is follows from a private token that only their browser has."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from chatsite.database import db, write
+from chatsite.models import User
+
+TOKEN_BYTES = 32
+
+
+def new_token() -> str:
+    """A token that nobody can guess: 256 random bits, as text for a cookie."""
+    return secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def token_hash(token: str) -> str:
+    """What is stored of a token: its SHA-256. The token is random, so it needs neither salt nor a slow hash."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def find(token: str | None) -> User | None:
+    """The visitor who has this token, or None."""
+    if not token:
+        return None
+    return db.session.scalar(select(User).where(User.token_hash == token_hash(token)))
+
+
+def find_or_create(token: str) -> User:
+    """The visitor who has this token, stored now if it is their first write."""
+    try:
+        with write() as session:
+            user = find(token)
+            if user is None:
+                user = User(token_hash=token_hash(token))
+                session.add(user)
+            return user
+    except IntegrityError:
+        # Two first writes of one visitor met in PostgreSQL; the other one stored the visitor.
+        user = find(token)
+        if user is None:
+            raise
+        return user

@@ -1,0 +1,38 @@
+"""HTTP and nothing else: access, one service call, render."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+
+def init_app(app: Flask) -> None:
+    """Bind everything that speaks HTTP to the app."""
+    from chatsite.web import (
+        access,
+        assets,
+        conversations,
+        errors,
+        fragments,
+        health,
+        htmx,
+        hub,
+        i18n,
+        language,
+        messages,
+        method,
+        models,
+        security,
+        streams,
+    )
+
+    htmx.init_app(app)
+    i18n.init_app(app)
+    access.init_app(app)
+    fragments.init_app(app)
+    security.init_app(app)
+    assets.init_app(app)
+    errors.init_app(app)
+    hub.init_app(app)
+    method.init_app(app)
+    for module in (conversations, messages, streams, models, language, health):
+        app.register_blueprint(module.bp)

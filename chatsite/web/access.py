@@ -1,0 +1,77 @@
+"""Who asks, and what is theirs. What is not theirs does not exist: the same 404 as for what nobody has."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, current_app, g, request, session
+
+from chatsite.models import Conversation, Message, User
+from chatsite.services import accounts, conversations, messages
+from chatsite.services.generations import Limits
+
+COOKIE = "chatsite_visitor"
+COOKIE_SECONDS = 400 * 24 * 3600
+TOKEN_CHARS = 128
+
+
+def init_app(app: Flask) -> None:
+    """Keep the visitor's cookie fresh on writes."""
+    app.after_request(_remember)
+
+
+def visitor() -> User | None:
+    """Who asks, or None when they never wrote anything."""
+    if "visitor" not in g:
+        token = request.cookies.get(COOKIE, "")
+        g.visitor = accounts.find(token) if 0 < len(token) <= TOKEN_CHARS else None
+        g.visitor_token = token if g.visitor else None
+    return g.visitor  # type: ignore[no-any-return]
+
+
+def visitor_who_writes() -> User:
+    """Who asks, made a visitor now if this is their first write.
+
+    The token comes from the signed session that their first page brought, so that a first post that is sent twice
+    makes one visitor.
+    """
+    user = visitor()
+    if user is None:
+        g.visitor_token = session.setdefault("first_token", accounts.new_token())
+        user = g.visitor = accounts.find_or_create(g.visitor_token)
+    return user
+
+
+def prepare_first_write() -> None:
+    """Give a visitor without an identity the token that their first write will use; nothing is stored here."""
+    if visitor() is None:
+        session.setdefault("first_token", accounts.new_token())
+
+
+def get_conversation(public_id: str) -> Conversation:
+    """The visitor's conversation of that name. Raises ConversationGoneError."""
+    return conversations.get(visitor(), public_id)
+
+
+def get_message(public_id: str) -> Message:
+    """The message of that name in one of the visitor's conversations. Raises NotFoundError."""
+    return messages.get(visitor(), public_id)
+
+
+def limits() -> Limits:
+    """What one visitor may, by the settings."""
+    config = current_app.config
+    return Limits(config["MESSAGE_CHARS"], config["QUEUE_PER_USER"], config["QUEUE_TOTAL"])
+
+
+def _remember(response: Response) -> Response:
+    """Set the cookie with the first write and renew it with each later one."""
+    token = g.get("visitor_token")
+    if token and request.method != "GET":
+        response.set_cookie(
+            COOKIE,
+            token,
+            max_age=COOKIE_SECONDS,
+            secure=current_app.config["SECURE_COOKIES"],
+            httponly=True,
+            samesite="Lax",
+        )
+    return response

@@ -1,0 +1,108 @@
+"""Conversations: the front page, the list, one conversation, its title, its end."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from chatsite.models import Conversation, User
+from chatsite.services import conversations, messages
+from chatsite.services.paging import Page, parse_cursor
+from chatsite.web.access import get_conversation, prepare_first_write, visitor
+from chatsite.web.fragments import fragment, sidebar
+from chatsite.web.htmx import headers, make_response
+
+bp = Blueprint("conversations", __name__)
+
+
+@bp.get("/")
+def new() -> str:
+    """The front page: start by typing."""
+    prepare_first_write()
+    return render_template("conversations/new.html", sidebar=sidebar())
+
+
+@bp.get("/conversations")
+def index() -> Response | str:
+    """A page of the list: bare rows for the sidebar, 204 when there are no more; a page of its own without htmx."""
+    before = request.args.get("before")
+    user = visitor()
+    page: Page[Conversation] = conversations.page(user, before) if user else Page([])
+    if not headers().wants_fragment:
+        return render_template("conversations/index.html", page=page, before=_moment(before), sidebar=sidebar())
+    if before and not page.items:
+        return make_response("", 204)
+    return fragment("conversations/_rows.html", page=page, before=_moment(before), current=request.args.get("current"))
+
+
+@bp.get("/conversations/<public_id>")
+def show(public_id: str) -> Response | str:
+    """One conversation: its newest messages, or those before `?before=`; only these for htmx."""
+    conversation = get_conversation(public_id)
+    before = request.args.get("before")
+    window = messages.window(conversation, before)
+    if before and headers().wants_fragment:
+        return fragment("messages/_earlier.html", conversation=conversation, window=window)
+    return render_template(
+        "conversations/show.html", conversation=conversation, window=window, before=before, sidebar=sidebar(conversation)
+    )
+
+
+@bp.get("/conversations/<public_id>/title")
+def edit(public_id: str) -> str:
+    """The form for another title: in place of the row for htmx, or as a page."""
+    conversation = get_conversation(public_id)
+    if headers().wants_fragment:
+        return fragment("conversations/_edit.html", conversation=conversation)
+    return render_template("conversations/edit.html", conversation=conversation, sidebar=sidebar(conversation))
+
+
+@bp.patch("/conversations/<public_id>/title")
+def update(public_id: str) -> Response | str:
+    """Give the conversation another title."""
+    conversation = conversations.rename(get_conversation(public_id), request.form.get("text", ""))
+    if headers().wants_fragment:
+        return fragment("conversations/_renamed.html", conversation=conversation, sidebar=sidebar(_shown()))
+    return redirect(url_for("conversations.show", public_id=conversation.public_id), code=303)
+
+
+@bp.get("/conversations/<public_id>/deletion")
+def confirm(public_id: str) -> str:
+    """Ask whether the conversation is to be deleted: deleting cannot be undone."""
+    conversation = get_conversation(public_id)
+    if headers().wants_fragment:
+        return fragment("conversations/_confirm.html", conversation=conversation)
+    return render_template("conversations/confirm.html", conversation=conversation, sidebar=sidebar(conversation))
+
+
+@bp.delete("/conversations/<public_id>")
+def destroy(public_id: str) -> Response | str:
+    """Delete the conversation; whoever looks at it is led to the front page."""
+    conversation = get_conversation(public_id)
+    looking_at_it = _shown_id() == conversation.public_id
+    conversations.destroy(conversation)
+    if not headers().wants_fragment:
+        return redirect(url_for("conversations.new"), code=303)
+    if looking_at_it:
+        return make_response("", redirect=url_for("conversations.new"))
+    return fragment("conversations/_deleted.html", sidebar=sidebar(_shown()))
+
+
+def _moment(cursor: str | None) -> datetime | None:
+    return parse_cursor(cursor)[0] if cursor else None
+
+
+def _shown_id() -> str | None:
+    """The name of the conversation that the browser shows, which htmx tells."""
+    path = (headers().current_url or "").partition("?")[0].rstrip("/")
+    return path.rpartition("/conversations/")[2] if "/conversations/" in path else None
+
+
+def _shown() -> Conversation | None:
+    user: User | None = visitor()
+    shown = _shown_id()
+    if not shown or not user:
+        return None
+    return conversations.find(user, shown)

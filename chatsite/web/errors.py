@@ -1,0 +1,79 @@
+"""Every error is a sentence with the right status; what was typed stays where it was typed."""
+
+from __future__ import annotations
+
+import structlog
+from flask import Flask, Response, g, make_response, render_template, request
+from flask_babel import gettext
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+
+from chatsite.errors import ChatsiteError, sentence
+from chatsite.web.htmx import headers
+
+log = structlog.get_logger()
+
+SENTENCES = {
+    400: sentence("This request could not be understood."),
+    404: sentence("This does not exist, or it is not yours."),
+    405: sentence("This cannot be done here."),
+    413: sentence("This is too large to be sent."),
+    422: sentence("This request could not be understood."),
+    500: sentence("Something broke on our side. It was noted; try again in a moment."),
+}
+CSRF_SENTENCE = sentence("This page was open for too long, or cookies are blocked. Your text is kept here: reload and send it again.")
+HOST_SENTENCE = sentence("The site does not answer to this host name. Its owner can admit it with CHATSITE_TRUSTED_HOSTS.")
+
+
+def init_app(app: Flask) -> None:
+    """Answer every error with a sentence."""
+    app.register_error_handler(ChatsiteError, _domain)
+    app.register_error_handler(CSRFError, _csrf)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _broken)
+
+
+def say(error: ChatsiteError) -> str:
+    """The sentence of an error in the visitor's language."""
+    return gettext(error.sentence, **error.params) if error.params else gettext(error.sentence)
+
+
+def _domain(error: ChatsiteError) -> Response:
+    return respond(say(error), error.status, error.retry_after)
+
+
+def _csrf(_error: CSRFError) -> Response:
+    return respond(gettext(CSRF_SENTENCE), 400)
+
+
+def _http(error: HTTPException) -> Response:
+    code = error.code or 500
+    if code < 400:
+        return error.get_response()  # type: ignore[return-value]
+    if type(error).__name__ == "SecurityError":
+        return make_response(gettext(HOST_SENTENCE) + "\n", 400, {"Content-Type": "text/plain; charset=utf-8"})
+    return respond(gettext(SENTENCES.get(code, SENTENCES[400])), code)
+
+
+def _broken(error: Exception) -> Response:
+    log.error("request_broke", error=type(error).__name__, exc_info=error)
+    return respond(gettext(SENTENCES[500]), 500)
+
+
+def respond(text: str, status: int, retry_after: int | None = None) -> Response:
+    """The sentence as a notice for htmx, or as a page with what was typed in it."""
+    template = "errors/_notice.html" if headers().wants_fragment else "errors/show.html"
+    g.pop("visitor", None)
+    response = make_response(render_template(template, sentence=text, status=status, typed=_typed()), status)
+    if retry_after:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+def _typed() -> str:
+    """What was typed into the form that failed."""
+    try:
+        return request.form.get("text", "")
+    except HTTPException:
+        # A body that is too large cannot be read, and so cannot be shown again.
+        return ""

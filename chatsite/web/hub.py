@@ -1,0 +1,144 @@
+"""One thread a web worker watches the database for all its streams.
+
+A stream waits here and holds no database session. The thread sleeps while nobody waits; while somebody does it looks
+every 50 ms whether anything was written at all (one PRAGMA on SQLite) before it asks what.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import structlog
+from flask import Flask
+
+from chatsite.database import db
+from chatsite.services import generations
+from chatsite.services.generations import Change
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 0.05
+REFRESH_SECONDS = 0.5
+
+
+class Hub:
+    """Follows the generations that somebody watches. `wait` is called by stream threads, everything else by its own."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._changed = threading.Condition()
+        self._watched: dict[int, _Watched] = {}
+        self._thread: threading.Thread | None = None
+        self._version: int | None = None
+        self._refreshed = 0.0
+
+    @contextmanager
+    def watch(self, generation_id: int) -> Iterator[None]:
+        """Have a generation followed while the block runs."""
+        with self._changed:
+            self._watched.setdefault(generation_id, _Watched()).readers += 1
+            self._version = None
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                watched = self._watched[generation_id]
+                watched.readers -= 1
+                if not watched.readers:
+                    del self._watched[generation_id]
+
+    def wait(self, generation_id: int, seen: int, seconds: float) -> tuple[int, Change | None, bool]:
+        """How a watched generation stands, once it is newer than version `seen` or after `seconds`.
+
+        Returns the version, the state with all of its text so far, and whether the generation is gone.
+        """
+        with self._changed:
+            watched = self._watched[generation_id]
+            self._changed.wait_for(lambda: watched.version != seen, timeout=seconds)
+            return watched.version, watched.change, watched.gone
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._watched)
+            try:
+                with self._app.app_context():
+                    self._poll()
+            except Exception as error:
+                # A database that is busy or away for a moment must not end all streams of this worker.
+                log.warning("hub_poll_failed", error=type(error).__name__)
+            time.sleep(POLL_SECONDS)
+
+    def _poll(self) -> None:
+        if not self._due():
+            return
+        with self._changed:
+            known = {key: watched.seq for key, watched in self._watched.items() if not watched.over}
+        changes = {change.id: change for change in generations.follow(known)}
+        db.session.remove()
+        with self._changed:
+            for key in known:
+                if key in self._watched:
+                    self._watched[key].take(changes.get(key))
+            self._changed.notify_all()
+
+    def _due(self) -> bool:
+        """Whether to ask again: something was written since, or positions and speeds have grown stale."""
+        stale = time.monotonic() - self._refreshed > REFRESH_SECONDS
+        version = self._data_version()
+        if version is not None and version == self._version and not stale:
+            return False
+        self._version = version
+        self._refreshed = time.monotonic()
+        return True
+
+    def _data_version(self) -> int | None:
+        if db.engine.dialect.name != "sqlite":
+            return None
+        # The number is relative to a connection, so this thread keeps one of its own.
+        if not hasattr(self, "_connection"):
+            self._connection = db.engine.raw_connection()
+        cursor = self._connection.cursor()
+        version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
+        cursor.close()
+        return version
+
+
+class _Watched:
+    """What is known of one generation."""
+
+    def __init__(self) -> None:
+        self.readers = 0
+        self.version = 0
+        self.seq = 0
+        self.change: Change | None = None
+        self.gone = False
+
+    @property
+    def over(self) -> bool:
+        return self.gone or (self.change is not None and not self.change.active)
+
+    def take(self, change: Change | None) -> None:
+        """Note how the generation stands now; None says that it was deleted."""
+        if change is None:
+            self.gone = True
+        else:
+            before = self.change.text if self.change else ""
+            whole = replace(change, text=before + change.text)
+            if whole == self.change:
+                return
+            self.change, self.seq = whole, change.seq
+        self.version += 1
+
+
+def init_app(app: Flask) -> None:
+    """Give the app its hub; the thread starts with the first stream, after gunicorn has forked."""
+    app.extensions["hub"] = Hub(app)

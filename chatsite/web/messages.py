@@ -1,0 +1,72 @@
+"""Messages: ask, try again, go on, copy."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, redirect, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from chatsite.rendering.text import title
+from chatsite.services import generations, messages
+from chatsite.services.messages import Turn
+from chatsite.web.access import get_conversation, get_message, limits, visitor, visitor_who_writes
+from chatsite.web.fragments import fragment, settled, sidebar
+from chatsite.web.htmx import headers, make_response
+
+bp = Blueprint("messages", __name__)
+
+
+@bp.post("/messages")
+def create() -> AnyResponse:
+    """Ask a question, in the conversation named in the form or in a new one.
+
+    htmx gets all messages that come after the form's `after`, the one a stale tab knows last.
+    """
+    named = request.form.get("conversation")
+    turn = _post(named) if named else _start()
+    conversation = turn.conversation
+    address = url_for("conversations.show", public_id=conversation.public_id)
+    if not headers().wants_fragment:
+        return redirect(address, code=303)
+    body = fragment(
+        "messages/_turn.html",
+        conversation=conversation,
+        messages=messages.since(conversation, request.form.get("after")),
+        answer=turn.answer,
+        sidebar=sidebar(conversation),
+        first=not named,
+    )
+    return make_response(body, push_url=None if named else address)
+
+
+@bp.post("/messages/<public_id>/generations")
+def regenerate(public_id: str) -> AnyResponse | str:
+    """Try a failed answer again (`mode=retry`) or go on with one that was cut (`mode=continue`)."""
+    message = get_message(public_id)
+    generations.repeat(message, keep_text=request.form.get("mode") == "continue", limits=limits())
+    return settled(public_id)
+
+
+@bp.get("/messages/<public_id>")
+def show(public_id: str) -> AnyResponse | str:
+    """The message as it stands now, for a page that lost its stream; without htmx the conversation around it."""
+    return settled(public_id)
+
+
+@bp.get("/messages/<public_id>/text")
+def text(public_id: str) -> Response:
+    """The text as it was written, to be copied."""
+    return Response(get_message(public_id).text, mimetype="text/plain")
+
+
+def _start() -> Turn:
+    typed = request.form.get("text", "")
+    messages.check(typed, limits().message_chars)
+    user = visitor_who_writes()
+    return messages.start(user, typed, request.form.get("token", ""), title(typed), limits())
+
+
+def _post(named: str) -> Turn:
+    conversation = get_conversation(named)
+    user = visitor()
+    assert user is not None  # noqa: S101 get_conversation found something of theirs.
+    return messages.post(user, conversation, request.form.get("text", ""), request.form.get("token", ""), limits())
