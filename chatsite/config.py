@@ -133,7 +133,7 @@ def flask_config(settings: Mapping[str, Any]) -> dict[str, Any]:
         **settings,
         "INSTANCE": instance,
         "MODELS": instance / "models",
-        "SECRET_KEY": settings["SECRET_KEY"] or instance_secret_key(instance),
+        "SECRET_KEY": _long_enough(settings["SECRET_KEY"]) or instance_secret_key(instance),
         "SQLALCHEMY_DATABASE_URI": settings["DATABASE_URL"] or f"sqlite:///{instance / 'chatsite.db'}",
         "TRUSTED_HOSTS": [*settings["TRUSTED_HOSTS"], *own_hosts()],
         "SESSION_COOKIE_NAME": "chatsite_session",
@@ -149,6 +149,12 @@ def flask_config(settings: Mapping[str, Any]) -> dict[str, Any]:
         "BABEL_TRANSLATION_DIRECTORIES": str(ROOT / "chatsite" / "translations"),
         "TEMPLATES_AUTO_RELOAD": None,
     }
+
+
+def _long_enough(key: str) -> str:
+    if 0 < len(key) < SHORTEST_SECRET_KEY:
+        raise ConfigError(f"CHATSITE_SECRET_KEY must have at least {SHORTEST_SECRET_KEY} characters.")
+    return key
 
 
 def own_hosts() -> list[str]:
