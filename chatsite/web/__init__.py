@@ -33,6 +33,7 @@ def init_app(app: Flask) -> None:
     assets.init_app(app)
     errors.init_app(app)
     hub.init_app(app)
+    streams.init_app(app)
     method.init_app(app)
     for module in (conversations, messages, streams, models, language, health):
         app.register_blueprint(module.bp)

@@ -10,22 +10,25 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
-from flask import Blueprint, Flask, Response, current_app, request, stream_with_context
+from flask import Blueprint, Flask, Response, current_app, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from chatsite.database import db
 from chatsite.errors import NotFoundError, TooManyStreamsError
-from chatsite.models import Message, User
+from chatsite.models import Message
 from chatsite.rendering.blocks import BlockStream
 from chatsite.services import generations
 from chatsite.services.generations import Change
 from chatsite.web.access import get_message, visitor
 from chatsite.web.fragments import fragment, settled
 from chatsite.web.hub import Hub
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 bp = Blueprint("streams", __name__)
 log = structlog.get_logger()
@@ -37,21 +40,16 @@ LONGEST_WAIT = 0.5
 RETRY_MS = 400
 SPARE_THREADS = 64
 
-_open: Counter[int] = Counter()
-_lock = threading.Lock()
-
 
 @bp.get("/messages/<public_id>/stream")
 def show(public_id: str) -> Response:
     """Follow an answer until it is over. Raises NotFoundError, TooManyStreamsError."""
     message = get_message(public_id)
     user = visitor()
-    assert user is not None  # noqa: S101 get_message found something of theirs.
-    places = _place(user)
-    places.__enter__()
-    events = _guarded(message, request.headers.get("Last-Event-ID", ""))
-    response = Response(stream_with_context(events), mimetype="text/event-stream")
-    response.call_on_close(lambda: places.__exit__(None, None, None))
+    leave = current_app.extensions["places"].take(user.id if user else 0)
+    stream = _Stream(current_app._get_current_object(), request.environ, message)  # type: ignore[attr-defined]
+    response = Response(stream.events(request.headers.get("Last-Event-ID", "")), mimetype="text/event-stream")
+    response.call_on_close(leave)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     return response
@@ -73,77 +71,100 @@ def sse(data: str, event: str = "", event_id: str = "") -> str:
     return "\n".join(lines) + "\n\n"
 
 
-@contextmanager
-def _place(user: User) -> Iterator[None]:
-    """A thread for a stream of this visitor. Raises TooManyStreamsError when there is none left."""
-    config, key = current_app.config, user.id
-    most = max(config["THREADS"] - SPARE_THREADS, config["THREADS"] // 2)
-    with _lock:
-        if _open.total() >= most or _open[key] >= config["STREAMS_PER_USER"]:
-            raise TooManyStreamsError
-        _open[key] += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _open[key] -= 1
-            if not _open[key]:
-                del _open[key]
+class Places:
+    """The threads that streams may take: so many in this worker, so many of one visitor."""
+
+    def __init__(self, threads: int, per_user: int) -> None:
+        self._most = max(threads - SPARE_THREADS, threads // 2)
+        self._per_user = per_user
+        self._taken: Counter[int] = Counter()
+        self._lock = threading.Lock()
+
+    @property
+    def taken(self) -> int:
+        """How many streams are open in this worker."""
+        return self._taken.total()
+
+    def take(self, user_id: int) -> Callable[[], None]:
+        """Take a place; returns what gives it back. Raises TooManyStreamsError when there is none."""
+        with self._lock:
+            if self.taken >= self._most or self._taken[user_id] >= self._per_user:
+                raise TooManyStreamsError
+            self._taken[user_id] += 1
+        return partial(self._leave, user_id)
+
+    def _leave(self, user_id: int) -> None:
+        with self._lock:
+            self._taken[user_id] -= 1
+            if not self._taken[user_id]:
+                del self._taken[user_id]
 
 
-def _guarded(message: Message, last_event_id: str) -> Iterator[str]:
-    """The stream, ended in a way that stops the browser from asking again and again when something broke."""
-    try:
-        yield from _events(message, last_event_id)
-    except NotFoundError:
-        yield sse("", event="done")
-    except Exception as error:
-        log.error("stream_broke", error=type(error).__name__, exc_info=error)
-        yield sse("", event="done")
+def init_app(app: Flask) -> None:
+    """Give this worker its places."""
+    app.extensions["places"] = Places(app.config["THREADS"], app.config["STREAMS_PER_USER"])
 
 
-def _events(message: Message, last_event_id: str) -> Iterator[str]:
-    hub: Hub = current_app.extensions["hub"]
-    generation = message.generation
-    view = _View(message)
-    if generation is not None and generation.active:
-        generation_id = generation.id
-        # The session is given back before the wait: a stream that kept one would pin the database for minutes.
-        db.session.remove()
-        over = yield from _follow(hub, generation_id, view, last_event_id)
-        if not over:
-            return
-    db.session.remove()
-    yield sse(view.final())
-    db.session.remove()
-    yield sse("", event="done")
+class _Stream:
+    """The events of one answer for one browser.
 
+    It lives longer than the request that opened it. Whenever it renders it enters that request anew, and leaves it
+    before it waits: so it holds no database session, and whose message it is gets looked up again.
+    """
 
-def _follow(hub: Hub, generation_id: int, view: _View, last_event_id: str) -> Iterator[str]:
-    """Send what is written until the generation is over; returns False when this worker ends first."""
-    app = current_app._get_current_object()  # type: ignore[attr-defined]
-    seen, sent_at = 0, time.monotonic()
-    view.resume(generation_id, last_event_id)
-    with hub.watch(generation_id):
-        while _worker_alive(app):
-            version, change, gone = hub.wait(generation_id, seen, LONGEST_WAIT)
-            if gone or (change is not None and not change.active):
-                return True
-            if change is not None and version != seen:
-                seen = version
-                yield view.update(change)
-                sent_at = time.monotonic()
-                time.sleep(TICK_SECONDS)
-            elif time.monotonic() - sent_at > HEARTBEAT_SECONDS:
-                sent_at = time.monotonic()
-                yield ": still here\n\n"
-    return False
+    def __init__(self, app: Flask, environ: WSGIEnvironment, message: Message) -> None:
+        self._app = app
+        self._environ = environ
+        self._public_id = message.public_id
+        self._generation_id = message.generation.id if message.generation and message.active else None
+        self._view = _View(message)
 
+    def events(self, last_event_id: str) -> Iterator[str]:
+        """All events, ended in a way that keeps the browser from asking again and again when something broke."""
+        try:
+            over = True
+            if self._generation_id is not None:
+                over = yield from self._follow(self._generation_id, last_event_id)
+            if over:
+                yield self._render(self._final)
+                yield sse("", event="done")
+        except NotFoundError:
+            yield sse("", event="done")
+        except Exception as error:
+            log.error("stream_broke", error=type(error).__name__, exc_info=error)
+            yield sse("", event="done")
 
-def _worker_alive(app: Flask) -> bool:
-    """Whether gunicorn wants this worker to go on; without gunicorn always."""
-    worker = app.extensions.get("gunicorn_worker")
-    return worker is None or bool(worker.alive)
+    def _follow(self, generation_id: int, last_event_id: str) -> Generator[str, None, bool]:
+        """Send what is written until the generation is over; returns False when this worker ends first."""
+        hub: Hub = self._app.extensions["hub"]
+        seen, sent_at = 0, time.monotonic()
+        self._view.resume(generation_id, last_event_id)
+        with hub.watch(generation_id):
+            while self._worker_alive():
+                version, change, gone = hub.wait(generation_id, seen, LONGEST_WAIT)
+                if gone or (change is not None and not change.active):
+                    return True
+                if change is not None and version != seen:
+                    seen, sent_at = version, time.monotonic()
+                    yield self._render(partial(self._view.update, change))
+                    time.sleep(TICK_SECONDS)
+                elif time.monotonic() - sent_at > HEARTBEAT_SECONDS:
+                    sent_at = time.monotonic()
+                    yield ": still here\n\n"
+        return False
+
+    def _render(self, work: Callable[[], str]) -> str:
+        with self._app.request_context(self._environ):
+            return work()
+
+    def _final(self) -> str:
+        message = get_message(self._public_id)
+        return sse(fragment("messages/_settled.html", message=message, conversation=message.conversation))
+
+    def _worker_alive(self) -> bool:
+        """Whether gunicorn wants this worker to go on; without gunicorn always."""
+        worker = self._app.extensions.get("gunicorn_worker")
+        return worker is None or bool(worker.alive)
 
 
 class _View:
@@ -182,11 +203,6 @@ class _View:
         )
         self._fresh, self._known = False, len(finished)
         return sse(body, event_id=f"{self._generation_id}.{self._known}")
-
-    def final(self) -> str:
-        """The message as it stays."""
-        message = get_message(self._public_id)
-        return fragment("messages/_settled.html", message=message, conversation=message.conversation)
 
     def _status_due(self, change: Change) -> bool:
         due = change.position is not None or time.monotonic() - self._status_at > STATUS_SECONDS

@@ -1,0 +1,97 @@
+"""People with browsers, and a runner that answers them when a test wants it to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from chatsite.database import db
+from chatsite.models import Status
+from chatsite.services import claims
+
+HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
+
+
+@dataclass
+class Browser:
+    """A browser of one person; it sends the CSRF token of the page it last saw."""
+
+    client: FlaskClient
+    token: str = ""
+
+    def get(self, path: str, **more: object) -> TestResponse:
+        """Open an address."""
+        response = self.client.get(path, **more)  # type: ignore[arg-type]
+        found = re.search(r'name="csrf_token" value="([^"]+)"', response.text)
+        self.token = found.group(1) if found else self.token
+        return response
+
+    def send(self, method: str, path: str, htmx: bool = False, **form: str) -> TestResponse:
+        """Send a form, by htmx or as a page does."""
+        if not self.token:
+            self.get("/")
+        return self.client.open(
+            path, method=method, data={"csrf_token": self.token, **form}, headers=HTMX if htmx else {}
+        )
+
+    def ask(self, text: str = "Hello", conversation: str = "", token: str = "", htmx: bool = False) -> TestResponse:
+        """Post a question."""
+        return self.send("POST", "/messages", htmx, text=text, conversation=conversation, token=token)
+
+    def start(self, text: str = "Hello") -> str:
+        """Begin a conversation; returns its public id."""
+        response = self.ask(text)
+        assert response.status_code == 303, response.text
+        return response.headers["Location"].rpartition("/")[2]
+
+
+@pytest.fixture
+def browser(app: Flask) -> Callable[[], Browser]:
+    """Makes browsers, each of another person."""
+    return lambda: Browser(app.test_client())
+
+
+@pytest.fixture
+def alice(browser: Callable[[], Browser]) -> Browser:
+    """Who owns what the test is about."""
+    return browser()
+
+
+@pytest.fixture
+def bob(browser: Callable[[], Browser]) -> Browser:
+    """Another user, who has a conversation of his own."""
+    found = browser()
+    found.start("Bob was here")
+    return found
+
+
+@pytest.fixture
+def answer(app: Flask) -> Callable[..., None]:
+    """Answers the oldest waiting question with a text."""
+
+    def write(text: str = "An answer.", status: Status = Status.DONE, reason: str = "end") -> None:
+        with app.app_context():
+            for claim in claims.claim("runner", 100, 5, 2):
+                news = claims.Written(claim.attempt, text=text, tokens=2, status=status, reason=reason)
+                claims.record("runner", {claim.generation_id: news}, 5)
+            db.session.remove()
+
+    return write
+
+
+def message_ids(html: str) -> list[str]:
+    """The public ids of the messages on a page, in order."""
+    return re.findall(r'<article id="message-([\w-]{16})"', html)
+
+
+@pytest.fixture(autouse=True)
+def _no_session_is_left(app: Flask) -> Iterator[None]:
+    yield
+    with app.app_context():
+        db.session.remove()
