@@ -79,12 +79,27 @@ def words(text: str) -> list[str]:
 SETTINGS = (
     Setting("INSTANCE", Path, str(ROOT / "instance"), "Folder for the database, the secret key and the models."),
     Setting("DATABASE_URL", str, "", "SQLAlchemy address of the database; empty means SQLite in the instance folder."),
-    Setting("SECRET_KEY", str, "", "Key that signs cookies; empty means the one made on first run in the instance folder."),
-    Setting("MODEL", str, "smollm2-135m-instruct", "Model that answers: a name of the catalogue, a folder, or `scripted`."),
+    Setting(
+        "SECRET_KEY", str, "", "Key that signs cookies; empty means the one made on first run in the instance folder."
+    ),
+    Setting(
+        "MODEL", str, "smollm2-135m-instruct", "Model that answers: a name of the catalogue, a folder, or `scripted`."
+    ),
     Setting("RUNNER", choice("supervised", "external"), "supervised", "Whether gunicorn starts the runner itself."),
+    Setting(
+        "RUNNER_PAUSE_SECONDS",
+        number(0.2, 3600, float),
+        "10",
+        "Longest pause before a runner that died is started again.",
+    ),
     Setting("WORKERS", number(1, 64), "2", "Web worker processes."),
     Setting("THREADS", number(8, 4000), "400", "Threads of one web worker; each open stream takes one."),
-    Setting("TRUSTED_HOSTS", words, "", "Host names the site answers to, besides this machine's own; a leading dot admits subdomains."),
+    Setting(
+        "TRUSTED_HOSTS",
+        words,
+        "",
+        "Host names the site answers to, besides this machine's own; a leading dot admits subdomains.",
+    ),
     Setting("PROXIES", number(0, 8), "0", "How many reverse proxies stand in front and set X-Forwarded headers."),
     Setting("SECURE_COOKIES", flag, "0", "Send cookies over HTTPS only. Set it wherever the site is reached by HTTPS."),
     Setting("LANGUAGE", choice("en", "es"), "en", "Language when the browser asks for none that we have."),
@@ -95,11 +110,15 @@ SETTINGS = (
     Setting("ANSWER_TOKENS", number(1, 100_000), "512", "Longest answer, in tokens."),
     Setting("ANSWER_SECONDS", number(1, 86_400), "300", "Longest time one answer may be written."),
     Setting("LEASE_SECONDS", number(0.5, 600, float), "5", "After how long a runner that says nothing counts as dead."),
-    Setting("ATTEMPTS", number(1, 100), "2", "How many runners may die over one answer before it counts as interrupted."),
+    Setting(
+        "ATTEMPTS", number(1, 100), "2", "How many runners may die over one answer before it counts as interrupted."
+    ),
     Setting("TICK_MS", number(5, 5000), "50", "How often the runner writes to the database, in milliseconds."),
     Setting("BUSY_MS", number(1, 60_000), "5000", "How long a write waits for another one, in milliseconds (SQLite)."),
     Setting("SCRIPTED_TOKENS_PER_SECOND", number(1, 1_000_000), "40", "Speed of the `scripted` model."),
-    Setting("LOG_LEVEL", choice("debug", "info", "warning", "error"), "info", "Least serious log line that is written."),
+    Setting(
+        "LOG_LEVEL", choice("debug", "info", "warning", "error"), "info", "Least serious log line that is written."
+    ),
     Setting("LOG_FORMAT", choice("console", "json"), "console", "Shape of log lines."),
 )
 
@@ -182,5 +201,7 @@ def instance_secret_key(instance: Path) -> str:
 def _read_secret_key(path: Path) -> str:
     key = path.read_text().strip()
     if len(key) < SHORTEST_SECRET_KEY:
-        raise ConfigError(f"{path} holds no usable key. Delete it and a new one is made; every visitor is then asked anew.")
+        raise ConfigError(
+            f"{path} holds no usable key. Delete it and a new one is made; every visitor is then asked anew."
+        )
     return key

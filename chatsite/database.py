@@ -86,13 +86,14 @@ def init_app(app: Flask) -> None:
     db.init_app(app)
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
-            prepare_sqlite(db.engine)
+            prepare_sqlite(db.engine, synchronous=app.config.get("SQLITE_SYNCHRONOUS", "FULL"))
 
 
-def prepare_sqlite(engine: Engine, version: tuple[int, int, int] | None = None) -> None:
+def prepare_sqlite(engine: Engine, version: tuple[int, int, int] | None = None, synchronous: str = "FULL") -> None:
     """Set pragmas on each new connection and take over BEGIN from the driver.
 
-    `version` is that of the linked SQLite unless a test says otherwise.
+    `version` is that of the linked SQLite unless a test says otherwise. `synchronous` is FULL where a commit is a
+    promise to a visitor that outlives a power cut, and may be NORMAL for what can be written again.
     """
     safe = wal_is_safe(version or sqlite.sqlite_version_info)
     if not safe:
@@ -104,7 +105,7 @@ def prepare_sqlite(engine: Engine, version: tuple[int, int, int] | None = None) 
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA journal_mode={'WAL' if safe else 'DELETE'}")
-        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute(f"PRAGMA synchronous={synchronous if safe else 'FULL'}")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute(f"PRAGMA journal_size_limit={LARGEST_WAL}")
         cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
@@ -151,7 +152,11 @@ def _readable(error: DBAPIError) -> Exception:
     name = getattr(error.orig, "sqlite_errorname", "") or ""
     text = str(error.orig)
     state = getattr(error.orig, "sqlstate", "") or ""
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or "database is locked" in text or state in {"55P03", "40P01", "40001"}:
+    if (
+        name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+        or "database is locked" in text
+        or state in {"55P03", "40P01", "40001"}
+    ):
         return DatabaseBusyError()
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")) or "disk is full" in text or state == "53100":
         return StorageFullError()

@@ -89,14 +89,18 @@ class QueueFullError(ChatsiteError):
     """The queue of this visitor or of the whole site has no place left."""
 
     status = 503
-    sentence = sentence("Too many people are waiting for an answer. Your message is kept here: send it again in a moment.")
+    sentence = sentence(
+        "Too many people are waiting for an answer. Your message is kept here: send it again in a moment."
+    )
     retry_after = 10
 
 
 class OwnQueueFullError(QueueFullError):
     """The visitor already waits for as many answers as one visitor may."""
 
-    sentence = sentence("You are already waiting for several answers. Your message is kept here: send it when one is done.")
+    sentence = sentence(
+        "You are already waiting for several answers. Your message is kept here: send it when one is done."
+    )
 
 
 class TooManyStreamsError(ChatsiteError):
@@ -111,7 +115,9 @@ class DatabaseBusyError(ChatsiteError):
     """Another process held the database for longer than a write may wait."""
 
     status = 503
-    sentence = sentence("The database is busy and nothing was saved. Your text is kept here: send it again in a moment.")
+    sentence = sentence(
+        "The database is busy and nothing was saved. Your text is kept here: send it again in a moment."
+    )
     retry_after = 2
 
 

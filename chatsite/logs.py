@@ -13,7 +13,9 @@ def init_app(app: Flask) -> None:
     """Log to stderr from the configured level on, as text for people or as JSON for machines."""
     level = getattr(logging, app.config["LOG_LEVEL"].upper())
     machine = app.config["LOG_FORMAT"] == "json"
-    renderer = structlog.processors.JSONRenderer() if machine else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    renderer = (
+        structlog.processors.JSONRenderer() if machine else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

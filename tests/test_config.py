@@ -17,13 +17,21 @@ def test_defaults_work() -> None:
 
 
 def test_the_environment_sets_values() -> None:
-    values = read_settings({"CHATSITE_WORKERS": "3", "CHATSITE_SECURE_COOKIES": "yes", "CHATSITE_TRUSTED_HOSTS": "a.example, b"})
+    values = read_settings(
+        {"CHATSITE_WORKERS": "3", "CHATSITE_SECURE_COOKIES": "yes", "CHATSITE_TRUSTED_HOSTS": "a.example, b"}
+    )
     assert (values["WORKERS"], values["SECURE_COOKIES"], values["TRUSTED_HOSTS"]) == (3, True, ["a.example", "b"])
 
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("WORKERS", "0"), ("WORKERS", "many"), ("RUNNER", "maybe"), ("SECURE_COOKIES", "perhaps"), ("LEASE_SECONDS", "nan")],
+    [
+        ("WORKERS", "0"),
+        ("WORKERS", "many"),
+        ("RUNNER", "maybe"),
+        ("SECURE_COOKIES", "perhaps"),
+        ("LEASE_SECONDS", "nan"),
+    ],
 )
 def test_a_bad_value_stops_the_start_with_a_sentence(variable: str, value: str) -> None:
     with pytest.raises(ConfigError, match=f"CHATSITE_{variable}=.*cannot be used"):

@@ -1,0 +1,86 @@
+"""The commands.
+
+Each imports what it needs when it runs, so that `chatsite --help` is quick and torch stays away.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from chatsite.config import ConfigError
+from chatsite.errors import ChatsiteError
+
+UNUSABLE_SETTING = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="chatsite")
+def commands() -> None:
+    """A self-hosted chat site on open models."""
+
+
+@commands.command()
+@click.option(
+    "--parent", type=int, default=0, hidden=True, help="End when this process is no longer the parent."
+)
+def runner(parent: int) -> None:
+    """Own the model and write answers, until SIGTERM or Ctrl-C."""
+    from chatsite.cli.runner import run
+
+    run(parent)
+
+
+@commands.command()
+def migrate() -> None:
+    """Check the settings and bring the database up to date."""
+    from chatsite.cli.database import migrate
+
+    migrate()
+
+
+@commands.command()
+def setup() -> None:
+    """Fetch the model and convert it, unless it is there already."""
+    from chatsite.cli.models import setup
+
+    setup()
+
+
+@commands.command()
+@click.option("--host", envvar="HOST", default="127.0.0.1", show_default=True)
+@click.option("--port", envvar="PORT", default=8000, show_default=True)
+def dev(host: str, port: int) -> None:
+    """Serve the site with Flask's debugger, loading code again when it changes, beside a runner."""
+    from chatsite.cli.dev import serve
+
+    serve(host, port)
+
+
+@commands.command()
+def settings() -> None:
+    """Print the table of all settings, as it stands in docs/settings.md."""
+    from chatsite.cli.settings import page
+
+    click.echo(page(), nl=False)
+
+
+@commands.command()
+def doctor() -> None:
+    """Say what this installation consists of and what ails it; the exit status is 1 if anything does."""
+    from chatsite.cli.doctor import examine
+
+    sys.exit(examine())
+
+
+def main() -> None:
+    """Run a command; an error that is meant for people becomes one sentence on stderr and an exit status."""
+    try:
+        commands()
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(UNUSABLE_SETTING)
+    except ChatsiteError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)

@@ -1,8 +1,8 @@
 """Text in, text out: what the runner asks of a model and what it gets back.
 
-An engine knows no user, no database and no page. It takes requests at any time, works on as many of them at once as
-it can, and hands over what happened since it was last asked. It owns its threads; `submit`, `cancel` and `events` are
-called by one thread, the runner's, and never wait for the model.
+An engine knows no user, no database and no page. It takes requests at any time, works on as many of them at
+once as it can, and hands over what happened since it was last asked. It owns its threads; `submit`, `cancel`
+and `events` are called by one thread, the runner's, and never wait for the model.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Turn:
 class Options:
     """How to choose tokens. None leaves a choice to the model's own published decoding.
 
-    `max_new_tokens` bounds the answer in tokens, `seconds` in time. `temperature` 0 is greedy. `seed` makes sampling
-    repeatable.
+    `max_new_tokens` bounds what is written for this request (a prefix does not count), `seconds` the time
+    from the start of the work on it. `temperature` 0 is greedy. `seed` makes sampling repeatable.
     """
 
     max_new_tokens: int = 512
@@ -42,8 +42,9 @@ class Options:
 class Request:
     """An answer to be written.
 
-    `turns` runs from the oldest to the newest, which is the user's. `prefix` is what was already written of the
-    answer, by a runner that died or before the length limit: the engine goes on right after it and does not repeat it.
+    `turns` runs from the oldest to the newest, which is the user's. `prefix` is what was already written of
+    the answer, by a runner that died or before the length limit: the engine goes on right after it and does
+    not repeat it. With the seed of the earlier receipt it goes on as the earlier runner would have.
     """
 
     id: int
@@ -55,7 +56,11 @@ class Request:
 
 @dataclass(frozen=True)
 class SeenTurn:
-    """What became of one turn: `tokens` it has in the prompt, `kept` or not, `cut` when only its end was kept."""
+    """What became of one turn: `kept` or not, and `cut` when only its end was kept.
+
+    `tokens` is what its text takes in the prompt, or would take if it were kept; 0 for a turn without text,
+    which is left out.
+    """
 
     index: int
     role: str
@@ -66,7 +71,11 @@ class SeenTurn:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the model saw, in tokens. `budget` is the room for the prompt, `used` what the prompt takes of it."""
+    """What the model saw, in tokens.
+
+    `budget` is the room for the prompt, `used` what the prompt takes of it, separators and pinned text
+    included. `options` holds the decoding settings that are really used, with the seed.
+    """
 
     model: str
     revision: str
@@ -103,7 +112,7 @@ class FinishReason(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Started:
-    """The prompt of a request was built and read."""
+    """The prompt of a request was built, and the model begins to read it."""
 
     request_id: int
     receipt: Receipt
@@ -120,7 +129,7 @@ class Delta:
 
 @dataclass(frozen=True)
 class Finish:
-    """A request is over. `error` is set for the reason `error`: the message of an exception, for the log and the page."""
+    """A request is over. `error` is set for the reason `error`: an exception's message, for log and page."""
 
     request_id: int
     reason: FinishReason
@@ -132,7 +141,11 @@ Event = Started | Delta | Finish
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the fetching or loading of a model is: `part` between 0 and 1, or None where that is unknown."""
+    """How far the making ready of a model is.
+
+    `stage` is `fetching`, `converting` or `loading`; `part` lies between 0 and 1, or is None where that is
+    unknown.
+    """
 
     stage: str
     part: float | None = None
@@ -165,7 +178,7 @@ class Engine(Protocol):
         """Stop a request within one step; its Finish has the reason `cancelled`. An unknown id is ignored."""
 
     def events(self, wait: float) -> list[Event]:
-        """What happened since the last call, in order; waits up to `wait` seconds for something when there is nothing."""
+        """What happened since the last call, in order; waits up to `wait` seconds while there is nothing."""
 
     def close(self) -> None:
         """End all threads. Requests under way end without a Finish."""

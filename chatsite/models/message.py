@@ -45,7 +45,9 @@ class Message(Base):
 
     conversation: Mapped[Conversation] = relationship()
     generation: Mapped[Generation | None] = relationship(
-        primaryjoin="and_(Message.id == foreign(Generation.message_id), Generation.newest)", viewonly=True, uselist=False
+        primaryjoin="and_(Message.id == foreign(Generation.message_id), Generation.newest)",
+        viewonly=True,
+        uselist=False,
     )
 
     @property

@@ -37,6 +37,8 @@ log = structlog.get_logger()
 
 BEATS_PER_LEASE = 4
 LONGEST_PAUSE = 2.0
+FIRST_RETRY_SECONDS = 5.0
+LAST_RETRY_SECONDS = 300.0
 
 STATUS_OF = {
     FinishReason.END: Status.DONE,
@@ -76,22 +78,38 @@ class Runner:
             while loaded and not self._stop.is_set():
                 self._in_context(self._step)
         finally:
-            self._engine.close()
+            # The work goes back before the engine ends, which may take a step of the model.
             self._in_context(self._leave)
+            self._engine.close()
             log.info("runner_ended", owner=self.owner)
         return self._stop.is_set()
 
     def _load(self) -> bool:
-        """Load the model while the heart beats; returns whether it can be used."""
+        """Load the model, after a while once more when it cannot be had; returns whether it can be used."""
+        pause = FIRST_RETRY_SECONDS
+        while not self._stop.is_set():
+            loading = self._load_once()
+            if loading.error is None:
+                return loading.over.is_set()
+            log.error("load_failed", reason=loading.error, again_in=pause)
+            self._await_retry(loading.error, pause)
+            pause = min(2 * pause, LAST_RETRY_SECONDS)
+        return False
+
+    def _load_once(self) -> _Loading:
+        """Try to load the model while the heart beats; returns early when the runner is asked to stop."""
         loading = _Loading(self._engine)
         while not loading.over.wait(min(0.25, self._lease / BEATS_PER_LEASE)) and not self._stop.is_set():
             state = RunnerState.FETCHING if loading.progress.stage == "fetching" else RunnerState.LOADING
             self._in_context(lambda state=state: self._beat(state, loading.progress.part))  # type: ignore[misc]
-        while loading.error and not self._stop.is_set():
-            # The reason stays visible until somebody mends it and starts the runner again.
-            self._in_context(lambda: self._beat(RunnerState.FAILED, reason=loading.error))
-            self._stop.wait(self._lease / BEATS_PER_LEASE)
-        return loading.over.is_set() and not loading.error
+        return loading
+
+    def _await_retry(self, reason: str, seconds: float) -> None:
+        """Keep the reason visible for that long: somebody may mend it, or the network may come back."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not self._stop.is_set():
+            self._in_context(lambda: self._beat(RunnerState.FAILED, reason=reason))
+            self._stop.wait(min(self._lease / BEATS_PER_LEASE, seconds))
 
     def _step(self) -> None:
         """One tick: listen to the engine for that long, then write everything at once."""
@@ -217,7 +235,7 @@ class _Loading:
         except ChatsiteError as error:
             self.error = str(error)
         except Exception as error:
-            log.exception("load_failed")
+            log.exception("load_broke")
             self.error = f"{type(error).__name__}: {error}"
         finally:
             self.over.set()

@@ -68,9 +68,7 @@ def claim(owner: str, room: int, lease_seconds: float, attempts: int) -> list[Cl
         if not chosen:
             return []
         query = select(Generation).where(Generation.id.in_(chosen), Generation.status == Status.QUEUED)
-        rows = session.scalars(
-            query.with_for_update(skip_locked=True).execution_options(populate_existing=True)
-        ).all()
+        rows = session.scalars(query.with_for_update(skip_locked=True).execution_options(populate_existing=True)).all()
         lease = now() + timedelta(seconds=lease_seconds)
         for row in rows:
             row.status, row.owner, row.lease_until = Status.GENERATING, owner, lease
@@ -95,7 +93,7 @@ def standing(owner: str) -> dict[int, bool]:
     query = select(Generation.id, Generation.cancel_requested).where(
         Generation.owner == owner, Generation.status == Status.GENERATING
     )
-    return {generation_id: cancel for generation_id, cancel in db.session.execute(query)}
+    return {row.id: row.cancel_requested for row in db.session.execute(query)}
 
 
 def record(owner: str, written: Mapping[int, Written], lease_seconds: float) -> set[int]:
@@ -185,4 +183,3 @@ def _turns_before(answer: Message) -> tuple[Turn, ...]:
         .limit(MOST_TURNS)
     ).all()
     return tuple(Turn(row.role.value, row.text) for row in reversed(rows))
-

@@ -49,7 +49,7 @@ def get(user: User | None, public_id: str) -> Conversation:
 
 
 def lock(conversation_id: int, user_id: int) -> Conversation:
-    """The conversation as it is now, held until the write ends (SQLite holds everything). Raises ConversationGoneError."""
+    """The conversation as it is now, held until the write ends. Raises ConversationGoneError."""
     found = db.session.scalar(
         select(Conversation)
         .where(Conversation.id == conversation_id, Conversation.user_id == user_id)
@@ -79,6 +79,4 @@ def destroy(conversation: Conversation) -> None:
     """Delete the conversation and all that is in it; a second time does nothing."""
     conversation_id, user_id = conversation.id, conversation.user_id
     with write() as session:
-        session.execute(
-            delete(Conversation).where(Conversation.id == conversation_id, Conversation.user_id == user_id)
-        )
+        session.execute(delete(Conversation).where(Conversation.id == conversation_id, Conversation.user_id == user_id))

@@ -166,9 +166,7 @@ def _id_in(conversation: Conversation, public_id: str) -> int:
 def _ask(conversation: Conversation, text: str, client_token: str, limits: Limits) -> Turn:
     """Store the question, its empty answer and the queued generation, in the write under way."""
     generations.admit(conversation.user_id, limits)
-    question = Message(
-        conversation_id=conversation.id, role=Role.USER, text=text, client_token=client_token or None
-    )
+    question = Message(conversation_id=conversation.id, role=Role.USER, text=text, client_token=client_token or None)
     answer = Message(conversation_id=conversation.id, role=Role.ASSISTANT)
     db.session.add(question)
     db.session.flush()

@@ -1,4 +1,4 @@
-"""Keyset paging: a page starts after the last row of the page before, so that its cost does not grow with its number."""
+"""Keyset paging: a page starts after the last row of the page before, so that its cost is always the same."""
 
 from __future__ import annotations
 

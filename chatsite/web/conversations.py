@@ -21,7 +21,9 @@ bp = Blueprint("conversations", __name__)
 def new() -> str:
     """The front page: start by typing."""
     prepare_first_write()
-    return render_template("conversations/new.html", sidebar=sidebar())
+    # A starter is a link with its text, so that it works without JavaScript and can be edited before it is sent.
+    typed = request.args.get("text", "")
+    return render_template("conversations/new.html", sidebar=sidebar(), typed=typed)
 
 
 @bp.get("/conversations")
@@ -34,20 +36,34 @@ def index() -> Response | str:
         return render_template("conversations/index.html", page=page, before=_moment(before), sidebar=sidebar())
     if before and not page.items:
         return make_response("", 204)
-    return fragment("conversations/_rows.html", page=page, before=_moment(before), current=request.args.get("current"))
+    current = request.args.get("current") or _shown_id()
+    return fragment("conversations/_rows.html", page=page, before=_moment(before), current=current)
 
 
 @bp.get("/conversations/<public_id>")
 def show(public_id: str) -> Response | str:
-    """One conversation: its newest messages, or those before `?before=`; only these for htmx."""
+    """One conversation: its newest messages, or those before `?before=`; only these for htmx.
+
+    `?after=` is what a tab that was away asks: what became of the last message it knows, and what came after it.
+    """
     conversation = get_conversation(public_id)
-    before = request.args.get("before")
+    before, after = request.args.get("before"), request.args.get("after")
+    if after and headers().wants_fragment:
+        return _news(conversation, after)
     window = messages.window(conversation, before)
     if before and headers().wants_fragment:
         return fragment("messages/_earlier.html", conversation=conversation, window=window)
-    return render_template(
-        "conversations/show.html", conversation=conversation, window=window, before=before, sidebar=sidebar(conversation)
-    )
+    values = {"conversation": conversation, "window": window, "before": before}
+    return render_template("conversations/show.html", **values, sidebar=sidebar(conversation))
+
+
+@bp.get("/conversations/<public_id>/row")
+def row(public_id: str) -> Response | str:
+    """The row in the sidebar, to take its place back from a form that was given up."""
+    conversation = get_conversation(public_id)
+    if headers().wants_fragment:
+        return fragment("conversations/_row.html", conversation=conversation, current=_shown_id(), focus=True)
+    return redirect(url_for("conversations.show", public_id=conversation.public_id), code=303)
 
 
 @bp.get("/conversations/<public_id>/title")
@@ -88,6 +104,18 @@ def destroy(public_id: str) -> Response | str:
     if looking_at_it:
         return make_response("", redirect=url_for("conversations.new"))
     return fragment("conversations/_deleted.html", sidebar=sidebar(_shown()))
+
+
+def _news(conversation: Conversation, after: str) -> str:
+    """What changed since the message named `after`; the page already follows the answer named in `?busy=`."""
+    known = messages.get(visitor(), after)
+    followed = known.active and known.public_id in request.args.getlist("busy")
+    return fragment(
+        "messages/_news.html",
+        conversation=conversation,
+        known=None if followed else known,
+        messages=messages.since(conversation, after),
+    )
 
 
 def _moment(cursor: str | None) -> datetime | None:

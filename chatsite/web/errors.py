@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from chatsite.errors import ChatsiteError, sentence
 from chatsite.web.htmx import headers
+from chatsite.web.htmx import make_response as make_htmx_response
 
 log = structlog.get_logger()
 
@@ -21,8 +22,14 @@ SENTENCES = {
     422: sentence("This request could not be understood."),
     500: sentence("Something broke on our side. It was noted; try again in a moment."),
 }
-CSRF_SENTENCE = sentence("This page was open for too long, or cookies are blocked. Your text is kept here: reload and send it again.")
-HOST_SENTENCE = sentence("The site does not answer to this host name. Its owner can admit it with CHATSITE_TRUSTED_HOSTS.")
+CSRF_SENTENCE = sentence(
+    "This page was open for too long, or cookies are blocked. Your text is kept here: reload and send it again."
+)
+HOST_SENTENCE = sentence(
+    "The site does not answer to this host name. Its owner can admit it with CHATSITE_TRUSTED_HOSTS."
+)
+NOTICES = {"conversations.update": "#title-notice"}
+FIELDS = ("text", "conversation", "after", "token")
 
 
 def init_app(app: Flask) -> None:
@@ -30,12 +37,14 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(ChatsiteError, _domain)
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(Exception, _broken)
+    if not app.debug:
+        # In debug mode an error that is a bug belongs to the debugger.
+        app.register_error_handler(Exception, _broken)
 
 
 def say(error: ChatsiteError) -> str:
     """The sentence of an error in the visitor's language."""
-    return gettext(error.sentence, **error.params) if error.params else gettext(error.sentence)
+    return str(gettext(error.sentence, **error.params) if error.params else gettext(error.sentence))
 
 
 def _domain(error: ChatsiteError) -> Response:
@@ -62,18 +71,26 @@ def _broken(error: Exception) -> Response:
 
 def respond(text: str, status: int, retry_after: int | None = None) -> Response:
     """The sentence as a notice for htmx, or as a page with what was typed in it."""
-    template = "errors/_notice.html" if headers().wants_fragment else "errors/show.html"
+    # What was looked up before the error may belong to a session that is gone.
     g.pop("visitor", None)
-    response = make_response(render_template(template, sentence=text, status=status, typed=_typed()), status)
+    if headers().wants_fragment:
+        body = render_template("errors/_notice.html", sentence=text, retry_after=retry_after)
+        place = NOTICES.get(request.endpoint or "", "#notice")
+        response = make_htmx_response(body, status, retarget=place, reswap="innerHTML")
+    else:
+        page = render_template(
+            "errors/show.html", sentence=text, status=status, retry_after=retry_after, typed=_typed()
+        )
+        response = make_response(page, status)
     if retry_after:
         response.headers["Retry-After"] = str(retry_after)
     return response
 
 
-def _typed() -> str:
-    """What was typed into the form that failed."""
+def _typed() -> dict[str, str]:
+    """What was typed into the form that failed, and what the form knew."""
     try:
-        return request.form.get("text", "")
+        return {name: request.form.get(name, "") for name in FIELDS}
     except HTTPException:
         # A body that is too large cannot be read, and so cannot be shown again.
-        return ""
+        return dict.fromkeys(FIELDS, "")

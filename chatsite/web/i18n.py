@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
+from babel.dates import format_skeleton
 from flask import Flask, Response, current_app, has_request_context, request
-from flask_babel import format_date, get_locale, get_timezone, gettext
+from flask_babel import format_decimal, get_locale, get_timezone, gettext
 
 LANGUAGES = {"en": "English", "es": "Español"}
 LANGUAGE_COOKIE = "chatsite_language"
@@ -32,6 +33,7 @@ def init_app(app: Flask) -> None:
     """What templates need to speak the visitor's language."""
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.filters["day"] = day
+    app.jinja_env.filters["tenths"] = tenths
     app.jinja_env.globals.update(languages=LANGUAGES, locale=lambda: str(get_locale()))
     app.after_request(_vary)
 
@@ -42,10 +44,16 @@ def day(moment: datetime) -> str:
     that: date = moment.astimezone(zone).date()
     today: date = datetime.now(zone).date()
     if that >= today:
-        return gettext("Today")
+        return str(gettext("Today"))
     if that == today - timedelta(days=1):
-        return gettext("Yesterday")
-    return format_date(that, "d MMMM" if that.year == today.year else "d MMMM y", rebase=False)
+        return str(gettext("Yesterday"))
+    skeleton = "MMMMd" if that.year == today.year else "yMMMMd"
+    return format_skeleton(skeleton, datetime(that.year, that.month, that.day), locale=get_locale())
+
+
+def tenths(number: float) -> str:
+    """A number as people measure it: one decimal below ten, none above."""
+    return str(format_decimal(number, "#,##0.0" if number < 10 else "#,##0"))
 
 
 def _vary(response: Response) -> Response:

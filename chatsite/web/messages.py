@@ -31,7 +31,6 @@ def create() -> AnyResponse:
         "messages/_turn.html",
         conversation=conversation,
         messages=messages.since(conversation, request.form.get("after")),
-        answer=turn.answer,
         sidebar=sidebar(conversation),
         first=not named,
     )

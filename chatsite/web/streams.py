@@ -24,7 +24,7 @@ from chatsite.rendering.blocks import BlockStream
 from chatsite.services import generations
 from chatsite.services.generations import Change
 from chatsite.web.access import get_message, visitor
-from chatsite.web.fragments import fragment, settled
+from chatsite.web.fragments import dom_id, fragment, settled
 from chatsite.web.hub import Hub
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def show(public_id: str) -> Response:
 def destroy(public_id: str) -> AnyResponse | str:
     """Stop: the answer is written no further."""
     generations.stop(get_message(public_id))
-    return settled(public_id)
+    return settled(public_id, followed=True)
 
 
 def sse(data: str, event: str = "", event_id: str = "") -> str:
@@ -158,8 +158,7 @@ class _Stream:
             return work()
 
     def _final(self) -> str:
-        message = get_message(self._public_id)
-        return sse(fragment("messages/_settled.html", message=message, conversation=message.conversation))
+        return sse(fragment("messages/_settled.html", message=get_message(self._public_id), growing=False))
 
     def _worker_alive(self) -> bool:
         """Whether gunicorn wants this worker to go on; without gunicorn always."""
@@ -171,7 +170,7 @@ class _View:
     """What one browser has of an answer."""
 
     def __init__(self, message: Message) -> None:
-        self._public_id = message.public_id
+        self._dom_id = dom_id(message)
         self._prefix = message.text
         self._blocks = BlockStream()
         self._blocks.feed(self._prefix)
@@ -191,17 +190,17 @@ class _View:
         """The event that brings the browser up to date."""
         text = self._prefix + change.text
         self._blocks.feed(text[self._blocks.length :])
-        finished = self._blocks.finished
-        fresh = self._fresh or self._known > len(finished)
+        sources = [*self._blocks.finished, self._blocks.open]
+        fresh = self._fresh or self._known >= len(sources)
         body = fragment(
             "messages/_growth.html",
-            public_id=self._public_id,
-            blocks=finished if fresh else finished[self._known :],
-            open=self._blocks.open,
+            dom_id=self._dom_id,
+            sources=sources,
+            known=0 if fresh else self._known,
             fresh=fresh,
             change=change if self._status_due(change) else None,
         )
-        self._fresh, self._known = False, len(finished)
+        self._fresh, self._known = False, len(sources) - 1
         return sse(body, event_id=f"{self._generation_id}.{self._known}")
 
     def _status_due(self, change: Change) -> bool:

@@ -1,1 +1,67 @@
+// The composer: Enter sends, what was sent goes away, what was not sent stays and a sentence says why.
 
+const notice = () => document.getElementById("notice");
+const sent = new WeakMap();
+
+function say(sentence, kind) {
+  const place = notice();
+  if (!place) return;
+  const line = document.createElement("p");
+  line.className = "notice";
+  line.dataset.kind = kind;
+  line.textContent = sentence;
+  place.replaceChildren(line);
+}
+
+function unsay(kind) {
+  notice()?.querySelector(`[data-kind="${kind}"]`)?.remove();
+}
+
+function composerOf(event) {
+  const form = event.detail.ctx?.sourceElement;
+  return form?.id === "composer" ? form.elements.namedItem("text") : null;
+}
+
+// Browsers without `field-sizing` need to be told how high the text is.
+function fit(text) {
+  if (CSS.supports("field-sizing", "content")) return;
+  text.style.height = "auto";
+  text.style.height = `${text.scrollHeight}px`;
+}
+
+document.addEventListener("keydown", (event) => {
+  const text = event.target;
+  const typing = text.matches?.("#composer textarea") && event.key === "Enter" && !event.shiftKey;
+  // While an input method composes, Enter belongs to it. Where there is no real keyboard, Enter begins a line.
+  if (!typing || event.isComposing || event.keyCode === 229 || matchMedia("(pointer: coarse)").matches) return;
+  event.preventDefault();
+  if (text.value.trim()) text.form.requestSubmit(text.form.querySelector(".send:not(.stop)"));
+});
+
+document.addEventListener("input", (event) => {
+  if (event.target.matches("#composer textarea")) fit(event.target);
+});
+
+document.addEventListener("htmx:before:request", (event) => {
+  const text = composerOf(event);
+  if (text) sent.set(text, text.value);
+});
+
+document.addEventListener("htmx:after:request", (event) => {
+  const text = composerOf(event);
+  unsay("offline");
+  if (!text || event.detail.ctx.response.status >= 400) return;
+  // What was typed while the request was under way was not sent.
+  if (text.value === sent.get(text)) text.value = "";
+  fit(text);
+  text.focus();
+});
+
+document.addEventListener("htmx:error", (event) => {
+  // What asks again by itself does not bother anybody.
+  const asked = event.detail.ctx?.sourceEvent?.type;
+  if (asked === "submit" || asked === "click") say(document.body.dataset.offline, "offline");
+});
+
+document.addEventListener("htmx:sse:error", () => say(document.body.dataset.lost, "lost"));
+document.addEventListener("htmx:sse:after:connection", () => unsay("lost"));

@@ -14,7 +14,7 @@ def main() -> int:
     """Run the storm, print its counts, and return 0 when nothing was lost, doubled, stuck or wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--visitors", type=int, default=8)
+    parser.add_argument("--visitors", type=int, default=16)
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -14,6 +14,7 @@ import time
 import urllib.error
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -66,14 +67,14 @@ class Result:
     def __str__(self) -> str:
         kills = ", ".join(f"{count} {name}" for name, count in sorted(self.kills.items()))
         return (
-            f"{self.kills.total()} kills ({kills}) in {self.seconds:.0f} s: {self.acknowledged} acknowledged questions, "
+            f"{self.kills.total()} kills ({kills}) in {self.seconds:.0f} s: {self.acknowledged} acknowledged: "
             f"{self.lost} lost, {self.doubled} doubled, {self.wrong} wrong, {self.stuck} stuck, "
             f"{self.chunks_left} chunks left, integrity {self.integrity}; {self.repeated_posts} posts repeated; "
             f"answers by attempts {self.attempts}; slowest answer {self.slowest:.1f} s"
         )
 
 
-def storm(folder: Path, kills: int, visitors: int = 8, seed: int | None = None) -> Result:
+def storm(folder: Path, kills: int, visitors: int = 16, seed: int | None = None) -> Result:
     """Let a storm of so many kills pass over a site in `folder`; returns the counts."""
     chance, result, over = random.Random(seed), Result(), threading.Event()
     started = time.monotonic()
@@ -99,18 +100,30 @@ def storm(folder: Path, kills: int, visitors: int = 8, seed: int | None = None) 
 
 
 def _kill(site: Site, chance: random.Random) -> str:
-    """`kill -9` the runner or a web worker, whichever chance says; returns which."""
+    """`kill -9` the runner or a web worker, whichever chance says; returns which.
+
+    Only what has come to work is killed: a storm that strikes processes while they start would show nothing.
+    """
+    kind = chance.choice(["runner", "worker", "worker"])
     while True:
-        kind = chance.choice(["runner", "worker"])
-        found = site.runners() if kind == "runner" else site.workers()
-        if not found:
-            time.sleep(0.01)
-            continue
+        found = _working_runners(site) if kind == "runner" else site.workers()
         try:
-            chance.choice(found).kill()
+            if found:
+                chance.choice(found).kill()
+                return kind
         except psutil.NoSuchProcess:
             continue
-        return kind
+        time.sleep(0.02)
+
+
+def _working_runners(site: Site) -> list[psutil.Process]:
+    """The runners, when one of those that live now has written at an answer or said that it is ready."""
+    found = site.runners()
+    if not found:
+        return []
+    born = datetime.fromtimestamp(max(process.create_time() for process in found), UTC).replace(tzinfo=None)
+    recent = "SELECT 1 FROM runner WHERE state = 'ready' AND seen_at > ?"
+    return found if _query(site.instance, recent, born.isoformat(" ")) else []
 
 
 class _Person:
@@ -161,7 +174,9 @@ class _Person:
 def _await_calm(folder: Path) -> None:
     """Wait until no answer waits or is being written, but not for ever: what is stuck is counted."""
     end = time.monotonic() + PATIENCE
-    while time.monotonic() < end and _query(folder, "SELECT 1 FROM generation WHERE status IN ('queued', 'generating')"):
+    while time.monotonic() < end and _query(
+        folder, "SELECT 1 FROM generation WHERE status IN ('queued', 'generating')"
+    ):
         time.sleep(0.2)
 
 
@@ -189,9 +204,9 @@ def _count(folder: Path, expected: dict[str, str], result: Result) -> None:
     result.slowest = (slowest or 0) * 86400
 
 
-def _query(folder: Path, sql: str) -> list[tuple]:  # type: ignore[type-arg]
+def _query(folder: Path, sql: str, *values: str) -> list[tuple]:  # type: ignore[type-arg]
     connection = sqlite.connect(str(folder / "chatsite.db"), timeout=20)
     try:
-        return list(connection.execute(sql))
+        return list(connection.execute(sql, values))
     finally:
         connection.close()

@@ -15,7 +15,8 @@ from chatsite.database import db
 from chatsite.engine import Progress, Report, Request
 from chatsite.engine.scripted import ScriptedEngine
 from chatsite.errors import ModelUnavailableError
-from chatsite.models import Message, Runner as RunnerRow, RunnerState, Status
+from chatsite.models import Message, RunnerState, Status
+from chatsite.models import Runner as RunnerRow
 from chatsite.runner.loop import Runner
 from chatsite.services import accounts, conversations, generations, messages, runners
 from tests.conftest import LIMITS, close, make_app

@@ -185,7 +185,9 @@ def test_windows_lead_back_to_the_beginning(people: People) -> None:
     finish(turn, "Answer 0")
     conversation = turn.conversation
     for number in range(1, 4):
-        finish(messages.post(people.alice, conversation, f"Question {number}", f"t{number}", LIMITS), f"Answer {number}")
+        finish(
+            messages.post(people.alice, conversation, f"Question {number}", f"t{number}", LIMITS), f"Answer {number}"
+        )
     seen: list[str] = []
     window = messages.window(conversation, size=3)
     seen = [message.text for message in window.messages] + seen

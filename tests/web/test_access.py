@@ -55,7 +55,12 @@ def test_every_route_that_is_not_public_has_an_owner_in_its_address(app: Flask) 
 
 @pytest.mark.parametrize("finished", [True, False])
 def test_outsider_gets_404_everywhere(
-    app: Flask, alice: Browser, bob: Browser, browser: Callable[[], Browser], answer: Callable[..., None], finished: bool
+    app: Flask,
+    alice: Browser,
+    bob: Browser,
+    browser: Callable[[], Browser],
+    answer: Callable[..., None],
+    finished: bool,
 ) -> None:
     conversation = alice.start("Mine alone")
     message = message_ids(alice.get(f"/conversations/{conversation}").text)[-1]

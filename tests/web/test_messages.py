@@ -63,12 +63,12 @@ def test_a_mistake_is_said_and_what_was_typed_is_kept(
         assert "HX-Push-Url" not in response.headers
 
 
-def test_a_language_of_ones_own_for_mistakes(alice: Browser) -> None:
-    response = alice.client.post(
-        "/messages", data={"csrf_token": alice.token or alice.get("/") and alice.token, "text": ""},
-        headers={"Accept-Language": "es"},
-    )
+def test_mistakes_are_said_in_the_language_of_the_browser(alice: Browser) -> None:
+    alice.get("/")
+    spanish = {"Accept-Language": "es-MX,es;q=0.9,en;q=0.5"}
+    response = alice.client.post("/messages", data={"csrf_token": alice.token, "text": ""}, headers=spanish)
     assert response.status_code == 422
+    assert '<html lang="es"' in response.text
     assert "Write something" not in response.text
 
 

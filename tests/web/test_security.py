@@ -129,7 +129,13 @@ def test_what_people_and_models_write_is_data(alice: Browser, answer: Callable[.
         alice.ask(payload * 2000, conversation).text,
     ]
     for page in pages:
-        for danger in ("<script>alert", "<img src", "<svg onload", "<hx-partial hx-target='body'", "<div hx-get='/evil'"):
+        for danger in (
+            "<script>alert",
+            "<img src",
+            "<svg onload",
+            "<hx-partial hx-target='body'",
+            "<div hx-get='/evil'",
+        ):
             assert danger not in page
         assert 'href="javascript:' not in page
         assert ">49<" not in page

@@ -73,7 +73,7 @@ def test_what_was_written_comes_first_and_then_what_is_being_written(
     events = read(alice, name)
     first = next(events)
     assert "First block." in first
-    assert re.search(rf'hx-target="#message-{name}-done" hx-swap="innerMorph"', first)
+    assert f'hx-target="#message-{name}-text" hx-swap="innerMorph"' in first
     assert re.match(r"id: \d+\.1\n", first)
     say(work, "that grows")
     second = next(event for event in events if "grows" in event)
@@ -102,7 +102,9 @@ def test_a_browser_that_comes_back_is_sent_only_what_it_lacks(
     assert 'hx-swap="beforeend"' in again
 
 
-@pytest.mark.parametrize("last_event_id", ["nonsense", "1", "999.1", "1.99999999999999999999", "1.-1", "٣.٣", "1.5\r\nx"[:3]])
+@pytest.mark.parametrize(
+    "last_event_id", ["nonsense", "1", "999.1", "1.99999999999999999999", "1.-1", "٣.٣", "1.5\r\nx"[:3]]
+)
 def test_an_id_that_is_not_ours_starts_anew(
     alice: Browser, claim: Callable[[], Claim], say: Callable[..., None], last_event_id: str
 ) -> None:
@@ -110,7 +112,7 @@ def test_an_id_that_is_not_ours_starts_anew(
     say(claim(), "One.\n\nTwo.\n\nThree")
     first = next(read(alice, name, last_event_id))
     assert "One." in first
-    assert 'done" hx-swap="innerMorph"' in first
+    assert 'text" hx-swap="innerMorph"' in first
 
 
 def test_a_finished_answer_ends_its_stream_at_once(

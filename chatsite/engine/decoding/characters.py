@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class Characters:
     """Turns one token after the other into text, holding back characters whose bytes have not all come.
 
-    `skip_space` drops one space at the very beginning: the one that BlenderBot's turns begin with, or the one that ends
-    the prefix already.
+    `skip_space` drops one space at the very beginning: the one that BlenderBot's turns begin with, or the one
+    that ends the prefix already.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, skip_space: bool) -> None:

@@ -1,13 +1,15 @@
 """A model's folder: what is refused in it, how it is loaded, and how other formats become safetensors.
 
-`trust_remote_code=False` alone has let a configuration run code (CVE-2026-4372, CVE-2026-5241), so no configuration
-reaches transformers as it is: dangerous keys are refused, unknown ones left out, and the classes are chosen here.
+`trust_remote_code=False` alone has let a configuration run code (CVE-2026-4372, CVE-2026-5241), so no
+configuration reaches transformers as it is: dangerous keys are refused, unknown ones left out, and the
+classes are chosen here.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,25 +24,31 @@ if TYPE_CHECKING:
 FAMILIES = {"llama": "chat", "qwen2": "chat", "qwen3": "chat", "blenderbot": "blenderbot"}
 HARMLESS_SUFFIXES = {".safetensors", ".json", ".txt", ".jinja", ".md"}
 HARMLESS_NAMES = {"LICENSE", "LICENCE", "NOTICE", ".gitattributes"}
-HARMLESS_PRIVATE_KEYS = {"_name_or_path", "_model_name_or_path", "_from_model_config", "_commit_hash"}
-FORBIDDEN_KEYS = {
-    "auto_map",
-    "custom_pipelines",
-    "custom_generate",
-    "trust_remote_code",
-    "quantization_config",
+HARMLESS_PRIVATE_KEYS = {
+    "_name_or_path",
+    "_model_name_or_path",
+    "_from_model_config",
+    "_commit_hash",
+    "__type",
 }
+FORBIDDEN_KEYS = {"auto_map", "custom_pipelines", "custom_generate", "trust_remote_code"}
+FORBIDDEN_KEYS |= {"quantization_config"}
 # An adapter's configuration names another repository to load.
 FORBIDDEN_FILES = {"adapter_config.json"}
 # Keys of older configurations which transformers turns into `rope_parameters`.
 OLD_KEYS = {"rope_theta", "rope_scaling"}
 # Vocabularies and shard lists are plain data, whose keys are tokens and tensors.
-DATA_FILES = {"tokenizer.json", "vocab.json", "added_tokens.json", "model.safetensors.index.json"}
+SHARDS = "model.safetensors.index.json"
+DATA_FILES = {"tokenizer.json", "vocab.json", "added_tokens.json", SHARDS}
+PICKLE = "pytorch_model.bin"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded model with its tokenizer. `published` holds the decoding settings that came with the weights."""
+    """A loaded model with its tokenizer.
+
+    `published` holds the decoding settings that came with the weights.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -56,9 +64,7 @@ def check_files(folder: Path) -> None:
     files = [path for path in folder.rglob("*") if path.is_file() and not _hidden(path.relative_to(folder))]
     for path in files:
         if path.suffix not in HARMLESS_SUFFIXES and path.name not in HARMLESS_NAMES:
-            _refuse(
-                f"{path.name} in {folder.name} is not safetensors, JSON or text, and nothing else is read."
-            )
+            _refuse(f"{path.name} in {folder.name} is not safetensors, JSON or text; only these are read.")
 
 
 def _hidden(path: Path) -> bool:
@@ -87,14 +93,11 @@ def check(folder: Path, pickled: bool = False) -> str:
 def is_complete(folder: Path, pickled: bool = False) -> bool:
     """Whether configuration, tokenizer and weights are there; `pickled` weights count only if admitted."""
     names = {path.name for path in folder.iterdir()}
-    weights = any(name.endswith(".safetensors") for name in names) or (
-        pickled and "pytorch_model.bin" in names
-    )
-    return (
-        "config.json" in names
-        and weights
-        and ("tokenizer.json" in names or {"vocab.json", "merges.txt"} <= names)
-    )
+    shards = _read(folder / SHARDS).get("weight_map") if SHARDS in names else {}
+    listed = shards.values() if isinstance(shards, dict) else ["?"]
+    tensors = all(name in names for name in listed) and any(name.endswith(".safetensors") for name in names)
+    tokenizer = "tokenizer.json" in names or {"vocab.json", "merges.txt"} <= names
+    return "config.json" in names and tokenizer and (tensors or (pickled and PICKLE in names))
 
 
 def _check_keys(value: Any, where: str) -> None:
@@ -129,7 +132,8 @@ def load(folder: Path, dtype: torch.dtype) -> Checkpoint:
     except Exception as error:
         # Damaged files surface as errors of half a dozen libraries; for the reader they are one thing.
         _refuse(f"{folder.name} cannot be loaded ({type(error).__name__}: {error})")
-    return Checkpoint(model.eval(), tokenizer, family, _published(folder))
+    model.train(False)
+    return Checkpoint(model, tokenizer, family, _published(folder))
 
 
 def _model(folder: Path, family: str, **options: Any) -> PreTrainedModel:
@@ -150,18 +154,14 @@ def _config(folder: Path) -> PreTrainedConfig:
     raw = _read(folder / "config.json")
     kind = CONFIG_MAPPING[raw["model_type"]]
     known = (set(kind().to_dict()) | OLD_KEYS) - {"architectures", "transformers_version"}
-    return kind.from_dict(
-        {key: value for key, value in raw.items() if key in known and not key.startswith("_")}
-    )
+    return kind.from_dict({key: raw[key] for key in raw if key in known and not key.startswith("_")})
 
 
 def _tokenizer(folder: Path, family: str) -> PreTrainedTokenizerBase:
     from transformers import BlenderbotTokenizer, PreTrainedTokenizerFast
 
     kind: Any = BlenderbotTokenizer if family == "blenderbot" else PreTrainedTokenizerFast
-    tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
-    )
+    tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     return tokenizer
 
 
@@ -171,24 +171,26 @@ def _published(folder: Path) -> dict[str, Any]:
 
 
 def quiet() -> None:
-    """Keep transformers from drawing progress bars into the runner's log and from asking the Hub to convert files."""
+    """Keep transformers from drawing bars into the runner's log and from asking the Hub to convert files."""
     os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    disable: Callable[[], None] = logging.disable_progress_bar
+    disable()
 
 
 def convert_gguf(gguf: Path, target: Path) -> Path:
     """Write the model and tokenizer within a GGUF file as safetensors of 16-bit floats to `target`.
 
-    The weights have four bits, so half precision keeps them to a relative error of 2e-4 (docs/decisions/engine.md).
+    The weights have four bits, so half precision keeps them to a relative error of 2e-4
+    (docs/decisions/engine.md).
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     quiet()
-    # Without this the weights stay packed where there is a kernel for them, the model cannot be saved, and its
-    # configuration goes on to say that it is quantised.
+    # Without this the weights stay packed where there is a kernel for them, the model cannot be saved, and
+    # its configuration goes on to say that it is quantised.
     plain = GgufConfig(dequantize=True)
     where: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True, "trust_remote_code": False}
     model: Any = AutoModelForCausalLM.from_pretrained(
@@ -201,7 +203,7 @@ def convert_gguf(gguf: Path, target: Path) -> Path:
 
 
 def convert_pickle(snapshot: Path, target: Path) -> Path:
-    """Write a repository in PyTorch's pickled format as safetensors to `target`, in the precision it was stored in.
+    """Write a repository in PyTorch's pickled format as safetensors of the same precision to `target`.
 
     transformers reads the pickle with `torch.load(weights_only=True)`, which builds tensors and nothing else.
     """

@@ -1,7 +1,7 @@
 """Which token comes next: penalties and blocks first, then temperature, top-k and top-p, then a seeded draw.
 
-The draw at a position depends on the seed and the position alone. So an answer that is taken up again after a crash goes
-on as it would have, and what else the engine works on at the time does not matter.
+The draw at a position depends on the seed and the position alone. So an answer that is taken up again after a
+crash goes on as it would have, and what else the engine works on at the time does not matter.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ SEED_BITS = 32
 
 @dataclass(frozen=True)
 class Choice:
-    """The settings of a choice. `temperature` 0 is greedy; `top_k`, `top_p` 1 and n-gram lengths of 0 choose freely.
+    """The settings of a choice.
 
-    No n-gram of the answer repeats within it (`no_repeat_ngram`) or quotes the prompt (`encoder_no_repeat_ngram`).
-    The answer does not end before `min_new_tokens`, counted from its beginning.
+    `temperature` 0 is greedy. `top_k` 0, `top_p` 1, `repetition_penalty` 1 and n-gram lengths of 0 do
+    nothing. The penalty counts what the answer has said, never the prompt, or the model could not say the
+    visitor's name back. No n-gram of the answer repeats within it (`no_repeat_ngram`) or quotes the prompt
+    (`encoder_no_repeat_ngram`). The answer does not end before `min_new_tokens`, counted from its beginning.
     """
 
     temperature: float = 0.2
@@ -39,12 +41,10 @@ class Choice:
 
 
 DEFAULTS = {
-    # What the authors of SmolLM2 use in their examples.
-    "chat": Choice(temperature=0.2, top_p=0.9),
-    # BlenderBot was published with ten beams, which cannot stream; the blocks and the least length are its own.
-    "blenderbot": Choice(
-        temperature=0.7, top_p=0.9, no_repeat_ngram=3, encoder_no_repeat_ngram=3, min_new_tokens=20
-    ),
+    # Cool, with a penalty: at four bits the smallest models wander off and repeat themselves.
+    "chat": Choice(temperature=0.2, top_p=0.5, repetition_penalty=1.1),
+    # BlenderBot was published with ten beams, which cannot stream; blocks and least length are its own.
+    "blenderbot": Choice(temperature=0.7, top_p=0.9, no_repeat_ngram=3, encoder_no_repeat_ngram=3, min_new_tokens=20),
 }
 PUBLISHED = {"temperature": float, "top_p": float, "top_k": int, "repetition_penalty": float}
 
@@ -65,20 +65,13 @@ def settle(family: str, published: Mapping[str, Any], options: Options) -> Choic
 
 
 @torch.inference_mode()
-def choose(
-    logits: Tensor,
-    prompt: Sequence[int],
-    written: Sequence[int],
-    choice: Choice,
-    ends: Iterable[int],
-    joined: bool,
-) -> int:
-    """The next token's id, given `logits` (float, shape `[vocabulary]`, changed in place), prompt and answer so far.
+def choose(logits: Tensor, prompt: Sequence[int], written: Sequence[int], choice: Choice, ends: Iterable[int]) -> int:
+    """The next token's id, given what the model expects, the prompt and the answer so far.
 
-    `joined` says that the model reads prompt and answer as one sequence, so that the penalty counts both.
-    Raises FloatingPointError when the model computed no numbers.
+    `logits` are floats of the shape `[vocabulary]` and are changed in place; `ends` are the ids that end an
+    answer. Raises FloatingPointError when the model computed no numbers.
     """
-    _penalise(logits, [*prompt, *written] if joined else written, choice.repetition_penalty)
+    _penalise(logits, written, choice.repetition_penalty)
     blocked = [*_blocked(written, written, choice.no_repeat_ngram)]
     blocked += _blocked(prompt, written, choice.encoder_no_repeat_ngram)
     blocked += ends if len(written) < choice.min_new_tokens else ()

@@ -19,7 +19,10 @@ class Reader(Protocol):
     """How many tokens can still be written before the model's positions end."""
 
     def advance(self) -> Tensor | None:
-        """Read the next piece. Gives the logits after it (float32, shape `[vocabulary]`), or None if more is to be read."""
+        """Read the next piece.
+
+        Gives the logits after it (float32, shape `[vocabulary]`), or None if more is to be read.
+        """
 
     def append(self, token: int) -> None:
         """Let `token` be what is read next."""
@@ -50,7 +53,7 @@ class CausalReader:
 
 
 class EncoderDecoderReader:
-    """An encoder that reads the prompt at once, and a decoder that writes at most `context` ids, its start not counted."""
+    """An encoder that reads the prompt at once, and a decoder that writes at most `context` ids."""
 
     def __init__(self, model: Any, context: int, prompt: Sequence[int], prefix: Sequence[int]) -> None:
         from transformers import DynamicCache, EncoderDecoderCache

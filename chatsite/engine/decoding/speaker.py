@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from chatsite.engine import Delta, Event, Finish, FinishReason, Options, Request, Started
+from chatsite.engine import Delta, Event, Finish, FinishReason, Options, Request, Started, Turn
 from chatsite.engine.decoding.characters import Characters
 from chatsite.engine.decoding.checkpoint import Checkpoint, load
 from chatsite.engine.decoding.choosing import Choice, choose, settle
@@ -46,9 +46,7 @@ class Speaker:
             reason = _halt(cancelled(), deadline, len(written) >= most or reader.room < 1)
             logits = None if reason else reader.advance()
             if logits is not None:
-                token = choose(
-                    logits, prompt.ids, written, choice, self.ends, isinstance(reader, CausalReader)
-                )
+                token = choose(logits, prompt.ids, written, choice, self.ends)
                 reason = FinishReason.END if token in self.ends else None
             if reason:
                 yield Finish(request.id, reason)
@@ -106,9 +104,7 @@ def _ends(checkpoint: Checkpoint) -> frozenset[int]:
 
 
 def _try_out(speaker: Speaker) -> None:
-    """Let the model write one token, so that weights of another shape or without numbers show before a visitor comes."""
-    from chatsite.engine import Turn
-
+    """Let the model write one token: wrong shapes and missing numbers show before a visitor comes."""
     probe = Request(0, (Turn("user", "Hello!"),), Options(max_new_tokens=1, temperature=0.0))
     try:
         for _ in speaker.answer(probe, lambda: False):

@@ -1,7 +1,7 @@
-"""From turns to token ids: one file a family of models, which differ in how they were trained to read a conversation.
+"""From turns to token ids: one file a family of models, which differ in how they read a conversation.
 
-A format keeps the newest turns that fit, whole, and writes down what became of every turn. It is a pure function of the
-request: it holds a tokenizer and the model's limits, and no state.
+A format keeps the newest turns that fit, whole, and writes down what became of every turn. It is a pure
+function of the request: it holds a tokenizer and the model's limits, and no state.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from chatsite.engine import Prompt, Request, SeenTurn
-from chatsite.errors import EmptyMessageError
+from chatsite.errors import EmptyMessageError, ModelUnavailableError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -20,7 +20,7 @@ Encoded = Sequence[int] | None
 
 
 class Format(Protocol):
-    """How one family of models reads a conversation."""
+    """How one family of models reads a conversation. Called by the thread that computes."""
 
     @property
     def family(self) -> str:
@@ -33,13 +33,19 @@ class Format(Protocol):
         """
 
     def prefix(self, text: str) -> list[int]:
-        """The ids of an answer's beginning, to be put after the prompt (or into the decoder). Empty for no text."""
+        """The ids of an answer's beginning, which follow the prompt; empty for no text."""
 
 
 def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """The ids of a text that a person wrote: what looks like a special token in it is split into ordinary pieces."""
+    """The ids of a text that a person wrote: a special token that it spells is split into ordinary pieces."""
     encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
     return cast(list[int], encoded["input_ids"])
+
+
+def require_split(tokenizer: PreTrainedTokenizerBase, model: str) -> None:
+    """Raise ModelUnavailableError if a text can forge one of the tokenizer's special tokens."""
+    if set(plain_ids(tokenizer, " ".join(tokenizer.all_special_tokens))) & set(tokenizer.all_special_ids):
+        raise ModelUnavailableError(reason=f"the tokenizer of {model} lets a text forge special tokens.")
 
 
 def healed(prefix: str) -> str:
@@ -71,7 +77,7 @@ def seen(request: Request, encoded: Sequence[Encoded], start: int, newest: int) 
             index=index,
             role=request.turns[index].role,
             tokens=newest if index == last else len(ids or ()),
-            kept=index >= start and ids is not None,
+            kept=index >= start and bool(ids),
             cut=index == last and newest < len(ids or ()),
         )
         for index, ids in enumerate(encoded)

@@ -2,9 +2,9 @@
 
     [persona] 228 228 [turn] 228 228 [turn] … 228 228 [newest turn] 2
 
-Every turn is encoded by itself with one space in front; two tokens of a single space stand between turns, one end token
-at the very end, and no token says who speaks. ParlAI keeps the last 128 tokens, cutting through turns and losing the
-persona; here whole turns are dropped and the persona stays.
+Every turn is encoded by itself with one space in front; two tokens of a single space stand between turns, one
+end token at the very end, and no token says who speaks. ParlAI keeps the last 128 tokens, cutting through
+turns and losing the persona; here whole turns are dropped and the persona stays.
 """
 
 from __future__ import annotations
@@ -13,10 +13,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from chatsite.engine import Prompt, Receipt, Request
-from chatsite.engine.prompting import Encoded, healed, longest_suffix, plain_ids, require_text, seen
+from chatsite.engine.prompting import (
+    Encoded,
+    healed,
+    longest_suffix,
+    plain_ids,
+    require_split,
+    require_text,
+    seen,
+)
 from chatsite.errors import ModelUnavailableError, PromptTooLongError
 
 if TYPE_CHECKING:
@@ -40,8 +48,8 @@ class BlenderbotFormat:
     @cached_property
     def delimiter(self) -> tuple[int, int]:
         """Two single spaces."""
-        space = self.tokenizer.convert_tokens_to_ids(SPACE_TOKEN)
-        return (int(space), int(space))
+        space = cast(int, self.tokenizer.convert_tokens_to_ids(SPACE_TOKEN))
+        return (space, space)
 
     def prompt(self, request: Request, options: Mapping[str, Any]) -> Prompt:
         """At most `context` ids: the persona, the newest turns that fit, the end token."""
@@ -90,10 +98,5 @@ class BlenderbotFormat:
         hello, world = self.segment("hello") or [], self.segment("world") or []
         joined = plain_ids(self.tokenizer, " hello   world")
         if joined != [*hello, *self.delimiter, *world] or self.tokenizer.eos_token_id != self.end:
-            raise ModelUnavailableError(
-                reason=f"the tokenizer of {self.model} does not write BlenderBot's format."
-            )
-        if self.end in plain_ids(self.tokenizer, f" {self.tokenizer.eos_token}"):
-            raise ModelUnavailableError(
-                reason=f"the tokenizer of {self.model} lets a text forge special tokens."
-            )
+            raise ModelUnavailableError(reason=f"the tokenizer of {self.model} does not write its format.")
+        require_split(self.tokenizer, self.model)

@@ -1,7 +1,8 @@
 """Models with a chat template: the system prompt, then turns with their roles.
 
-The template is rendered with a place-holder for each text, and the texts are encoded apart from it. So no text can
-forge a turn, whatever special tokens it spells, and the tokens that belong to the template are the template's own.
+The template is rendered with a place-holder for each text, and the texts are encoded apart from it. So no
+text can forge a turn, whatever special tokens it spells, and the tokens that belong to the template are the
+template's own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from chatsite.engine import Prompt, Receipt, Request
-from chatsite.engine.prompting import Encoded, healed, plain_ids, require_text, seen
+from chatsite.engine.prompting import Encoded, healed, plain_ids, require_split, require_text, seen
 from chatsite.errors import ModelUnavailableError, PromptTooLongError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class ChatFormat:
     family: str = "chat"
 
     def prompt(self, request: Request, options: Mapping[str, Any]) -> Prompt:
-        """The system prompt, the newest turns that fit beside the room for the answer, the generation prompt."""
+        """The system prompt, the newest turns that leave room for the answer, the generation prompt."""
         encoded: list[Encoded] = [self.text_ids(turn.text) for turn in request.turns]
         newest = require_text(encoded)
         system = self.text_ids("\n".join(request.persona)) or []
@@ -54,13 +55,17 @@ class ChatFormat:
     def _budget(self, request: Request) -> int:
         """The tokens left for the prompt by what is written of the answer and by what may still be written.
 
-        A large `max_new_tokens` takes at most half of the context: an answer may end early, a question must be read.
+        A large `max_new_tokens` takes at most half of the context: an answer may end early, a question must
+        be read.
         """
         room = self.context - len(self.prefix(request.prefix))
         return room - min(request.options.max_new_tokens, room // 2)
 
     def _start(self, request: Request, encoded: Sequence[Encoded], system: Sequence[int], budget: int) -> int:
-        """The index of the first turn that is kept. A conversation that lost its beginning begins with a question."""
+        """The index of the first turn that is kept.
+
+        A conversation that lost its beginning begins with a question.
+        """
         turns = enumerate(request.turns)
         starts = [i for i, turn in turns if encoded[i] and (turn.role == "user" or not any(encoded[:i]))]
         low, high = 0, len(starts) - 1
@@ -75,9 +80,7 @@ class ChatFormat:
     def _size(self, request: Request, encoded: Sequence[Encoded], system: Sequence[int], start: int) -> int:
         return len(self._render(request, encoded, system, start))
 
-    def _render(
-        self, request: Request, encoded: Sequence[Encoded], system: Sequence[int], start: int
-    ) -> list[int]:
+    def _render(self, request: Request, encoded: Sequence[Encoded], system: Sequence[int], start: int) -> list[int]:
         """The ids of the template's own text, with those of the texts in their places."""
         texts = {SYSTEM: system} | {i + 1: ids or () for i, ids in enumerate(encoded) if i >= start}
         roles = ["system", *(turn.role for turn in request.turns)]
@@ -106,16 +109,9 @@ class ChatFormat:
         return plain_ids(self.tokenizer, healed(text)) if text else []
 
     def check(self) -> None:
-        """Raise ModelUnavailableError unless the template keeps its texts and no text can forge special tokens."""
-        messages = [
-            {"role": role, "content": f"\ue000{i}\ue001"} for i, role in enumerate(("system", "user"))
-        ]
+        """Raise ModelUnavailableError unless the template shows what is said and no text can forge a turn."""
+        roles = enumerate(("system", "user"))
+        messages = [{"role": role, "content": f"\ue000{i}\ue001"} for i, role in roles]
         if PLACE.findall(self._template(messages)) != ["0", "1"]:
-            raise ModelUnavailableError(
-                reason=f"the chat template of {self.model} does not show its messages."
-            )
-        forged = plain_ids(self.tokenizer, "".join(self.tokenizer.all_special_tokens))
-        if set(forged) & set(self.tokenizer.all_special_ids):
-            raise ModelUnavailableError(
-                reason=f"the tokenizer of {self.model} lets a text forge special tokens."
-            )
+            raise ModelUnavailableError(reason=f"the template of {self.model} does not show its messages.")
+        require_split(self.tokenizer, self.model)

@@ -1,0 +1,83 @@
+"""Figures and how they are shown: quantiles, tables, the machine, and a section of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+
+
+@dataclass
+class Table:
+    """A heading and rows of text; `notes` are sentences under it."""
+
+    title: str
+    columns: Sequence[str]
+    rows: list[list[str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, *cells: object) -> None:
+        """Add a row."""
+        self.rows.append([str(cell) for cell in cells])
+
+    def __str__(self) -> str:
+        lines = [f"### {self.title}", "", _line(self.columns), _line(["---"] * len(self.columns))]
+        lines += [_line(row) for row in self.rows]
+        lines += ["", *self.notes] if self.notes else []
+        return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value that `share` of all values do not exceed; not a number when there are none."""
+    ordered = sorted(values)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else float("nan")
+
+
+def p50(values: Sequence[float]) -> float:
+    """The median."""
+    return quantile(values, 0.5)
+
+
+def p99(values: Sequence[float]) -> float:
+    """What all but one in a hundred do not exceed."""
+    return quantile(values, 0.99)
+
+
+def ms(seconds: float) -> str:
+    """Seconds as milliseconds."""
+    return f"{seconds * 1000:.1f}"
+
+
+def ratio(above: float, below: float) -> str:
+    """How many times `below` fits into `above`."""
+    return f"{above / below:.2f}" if below else "-"
+
+
+def machine() -> str:
+    """The machine in words that do not name it."""
+    memory = psutil.virtual_memory().total / 2**30
+    return (
+        f"{os.cpu_count()} processor cores ({platform.machine()}), {memory:.0f} GiB of memory, {platform.system()}, "
+        f"Python {platform.python_version()}."
+    )
+
+
+def write_section(name: str, body: str, document: Path = DOCUMENT) -> None:
+    """Put `body` between the marks of the section `name`. Raises ValueError when the document has no such section."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    text = document.read_text()
+    pattern = re.compile(f"({re.escape(begin)}).*?({re.escape(end)})", re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"{document} has no section {name}.")
+    document.write_text(pattern.sub(lambda match: f"{match[1]}\n{body}\n{match[2]}", text))

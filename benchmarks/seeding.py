@@ -1,0 +1,108 @@
+"""Visitors and conversations by the thousand, put into the database of a site that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from flask import Flask
+from sqlalchemy import insert, select
+
+from chatsite import create_app
+from chatsite.database import db, now, write
+from chatsite.models import Conversation, Generation, Message, Role, Status, User
+from chatsite.models.conversation import public_id
+from chatsite.services import accounts, messages
+from chatsite.services.generations import Limits
+
+TURNS = 3
+BATCH = 1000
+NO_LIMITS = Limits(message_chars=10**6, per_user=10**6, total=10**6)
+ANSWER = "An answer of **some** length.\n\n- One point.\n- Another point.\n\n" + "And a sentence more. " * 20
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A visitor and the newest of their conversations; `after_first_page` is where the second page of them begins."""
+
+    token: str
+    conversation: str
+
+
+@contextmanager
+def entered(instance: Path) -> Iterator[Flask]:
+    """An app on the database of the site in `instance`, entered."""
+    app = create_app({"INSTANCE": instance, "MODEL": "scripted", "LOG_LEVEL": "warning", "SQLITE_SYNCHRONOUS": "NORMAL"})
+    with app.app_context():
+        yield app
+        db.session.remove()
+        db.engine.dispose()
+
+
+def visitor(conversations: int, turns: int = TURNS) -> Stored:
+    """Store a visitor with so many conversations of so many turns each."""
+    token = accounts.new_token()
+    user_id = accounts.find_or_create(token).id
+    for first in range(0, conversations, BATCH):
+        _store(user_id, range(first, min(first + BATCH, conversations)), turns, conversations)
+    newest = select(Conversation.public_id).where(Conversation.user_id == user_id)
+    name = db.session.scalar(newest.order_by(Conversation.updated_at.desc()).limit(1))
+    db.session.rollback()
+    return Stored(token, name or "")
+
+
+def question(token: str, text: str) -> str:
+    """Ask in a conversation of its own; returns the public id of the answer that is to come."""
+    user = accounts.find_or_create(token)
+    name = messages.start(user, text, "", text[:40], NO_LIMITS).answer.public_id
+    db.session.rollback()
+    return name
+
+
+def newcomers(number: int) -> list[str]:
+    """Store so many visitors without anything of theirs; returns their tokens."""
+    tokens = [accounts.new_token() for _ in range(number)]
+    with write() as session:
+        session.execute(insert(User), [{"token_hash": accounts.token_hash(token)} for token in tokens])
+    return tokens
+
+
+def _store(user_id: int, numbers: range, turns: int, total: int) -> None:
+    """Store some conversations in one write; the one with the highest number is the newest."""
+    newest = now()
+    with write() as session:
+        rows = [_conversation(user_id, newest - timedelta(minutes=total - number), number) for number in numbers]
+        ids = session.scalars(insert(Conversation).returning(Conversation.id, sort_by_parameter_order=True), rows).all()
+        said = [message for conversation in ids for message in _messages(conversation, turns)]
+        stored = session.execute(
+            insert(Message).returning(Message.id, Message.role, sort_by_parameter_order=True), said
+        ).all()
+        answers = [message_id for message_id, role in stored if role is Role.ASSISTANT]
+        session.execute(insert(Generation), [_generation(user_id, message_id) for message_id in answers])
+
+
+def _conversation(user_id: int, moment: object, number: int) -> dict[str, object]:
+    title = f"Conversation {number} about something"
+    return {"public_id": public_id(), "user_id": user_id, "title": title, "created_at": moment, "updated_at": moment}
+
+
+def _messages(conversation_id: int, turns: int) -> list[dict[str, object]]:
+    said = [(Role.USER, "A question of the usual length, about this and that?"), (Role.ASSISTANT, ANSWER)] * turns
+    return [
+        {"public_id": public_id(), "conversation_id": conversation_id, "role": role, "text": text} for role, text in said
+    ]
+
+
+def _generation(user_id: int, message_id: int) -> dict[str, object]:
+    return {
+        "message_id": message_id,
+        "user_id": user_id,
+        "status": Status.DONE,
+        "attempt": 1,
+        "tokens": 120,
+        "finish_reason": "end",
+        "finished_at": now(),
+    }

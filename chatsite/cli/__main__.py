@@ -1,0 +1,5 @@
+"""`python -m chatsite.cli` is `chatsite`."""
+
+from chatsite.cli import main
+
+main()

@@ -1,0 +1,52 @@
+"""The database's tables, brought up to date."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flask import Flask
+from flask_migrate import upgrade
+from sqlalchemy import text
+
+from chatsite import create_app
+from chatsite.cli.models import entry_of
+from chatsite.database import db
+
+# Any number will do, as long as nothing else in the same PostgreSQL database takes the lock of that number.
+MIGRATION_LOCK = 7_240_771
+
+
+def migrate() -> None:
+    """Check the settings and bring the database up to date.
+
+    Raises ConfigError for a setting that cannot be used.
+    """
+    app = create_app()
+    if app.config["RUNNER"] == "supervised":
+        entry_of(app.config["MODEL"])
+    bring_up_to_date(app)
+
+
+def bring_up_to_date(app: Flask) -> None:
+    """Apply the migrations that are missing; whoever does the same at the same time waits."""
+    with app.app_context(), _alone(app):
+        upgrade()
+        db.session.remove()
+
+
+@contextmanager
+def _alone(app: Flask) -> Iterator[None]:
+    """Hold the lock on migrations: that of a file for SQLite, which is on this machine, or the server's."""
+    if db.engine.dialect.name == "sqlite":
+        with (app.config["INSTANCE"] / "migrate.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        return
+    with db.engine.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": MIGRATION_LOCK})
+        try:
+            yield
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(:number)"), {"number": MIGRATION_LOCK})

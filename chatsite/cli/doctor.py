@@ -1,0 +1,83 @@
+"""What an installation consists of, and what ails it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import Flask
+from pysqlite3 import dbapi2 as sqlite
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from chatsite import create_app
+from chatsite.cli.models import entry_of
+from chatsite.database import db, wal_is_safe
+from chatsite.engine.catalogue import Entry, Folder, Wheel
+from chatsite.engine.weights import find
+from chatsite.extensions import MIGRATIONS
+from chatsite.models import RunnerState
+from chatsite.services import runners
+
+Finding = tuple[bool, str]
+
+
+def examine() -> int:
+    """Print one line a finding; returns 1 when something needs mending.
+
+    Raises ConfigError for a setting that cannot be used.
+    """
+    app = create_app()
+    with app.app_context():
+        findings = [*_software(), _database(), _model(app), _runner(app)]
+    for well, line in findings:
+        click.echo(("ok    " if well else "MEND  ") + line)
+    return 0 if all(well for well, _ in findings) else 1
+
+
+def _software() -> Iterator[Finding]:
+    yield True, f"Python {platform.python_version()}"
+    safe = wal_is_safe(sqlite.sqlite_version_info)
+    yield (
+        safe,
+        f"SQLite {sqlite.sqlite_version}" + ("" if safe else " can corrupt its file under two writers"),
+    )
+
+
+def _database() -> Finding:
+    """Whether the database can be reached and has all migrations."""
+    address = make_url(str(db.engine.url)).render_as_string(hide_password=True)
+    newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    try:
+        with db.engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+    except SQLAlchemyError as error:
+        return False, f"database {address} cannot be reached: {type(error).__name__}"
+    if current != newest:
+        return False, f"database {address} is at {current}, not at {newest}: run `chatsite migrate`"
+    return True, f"database {address} at {current}"
+
+
+def _model(app: Flask) -> Finding:
+    entry: Entry = entry_of(app.config["MODEL"])
+    where = entry.source
+    if isinstance(where, Wheel) and not find(app.config["MODELS"] / entry.name):
+        return False, f"model {entry.name} is not on this machine: run `chatsite setup`"
+    folder: Path | str = where.path if isinstance(where, Folder) else ""
+    return True, f"model {entry.name} {folder}".rstrip()
+
+
+def _runner(app: Flask) -> Finding:
+    try:
+        found = runners.current(app.config["LEASE_SECONDS"])
+    except SQLAlchemyError:
+        return False, "runner unknown: the database cannot be read"
+    if found is None:
+        return False, "no runner: start the site, or `chatsite runner`"
+    reason = f": {found.reason}" if found.reason else ""
+    line = f"runner {found.owner} with {found.model}: {found.state.value}{reason}"
+    return found.state is not RunnerState.FAILED, line

@@ -1,0 +1,111 @@
+"""What a page tells of an answer: its blocks, how it goes on, how it went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Flask, current_app
+from flask_babel import gettext
+from markupsafe import Markup
+
+from chatsite.engine.catalogue import Entry, resolve
+from chatsite.errors import ModelUnavailableError
+from chatsite.models import Generation, Message, Runner
+from chatsite.rendering.blocks import split
+from chatsite.rendering.markdown import Labels, render, render_block
+from chatsite.rendering.parser import cut, tidy
+from chatsite.services import generations, runners
+from chatsite.services.generations import CUT_REASONS, Change
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How an answer went: seconds until its first token, tokens a second, tokens, and turns the model did not see.
+
+    `cut` says that a limit ended it and not the model.
+    """
+
+    waited: float | None
+    speed: float | None
+    tokens: int
+    unseen: int
+    cut: bool
+
+
+def init_app(app: Flask) -> None:
+    """What templates need to show answers and who writes them."""
+    app.jinja_env.globals.update(
+        blocks=blocks,
+        blocks_so_far=blocks_so_far,
+        block=lambda source, finished: render_block(source, finished, _labels()),
+        progress=progress,
+        summary=summary,
+        runner=current_runner,
+        model=model,
+        can_retry=generations.can_retry,
+        can_continue=generations.can_continue,
+    )
+
+
+def blocks(text: str) -> list[Markup]:
+    """The blocks of a settled text.
+
+    They are cut as the stream cuts them, so that the last message of a stream changes nothing that is already read.
+    A text with link definitions is one block: what they define is only known when all of it is.
+    """
+    sources, references = cut(tidy(text))
+    if references:
+        return [render(text, _labels())]
+    return [render_block(source, True, _labels()) for source in sources]
+
+
+def blocks_so_far(message: Message) -> list[Markup]:
+    """The blocks of a text that is being written; the last one is still open."""
+    finished, rest = split(text_so_far(message))
+    return [*(render_block(source, True, _labels()) for source in finished), render_block(rest, False, _labels())]
+
+
+def text_so_far(message: Message) -> str:
+    """The text of a message, with what a runner has written and not settled yet."""
+    generation = message.generation
+    if generation is None or not generation.active:
+        return message.text
+    return message.text + generations.written(generation.id)
+
+
+def progress(message: Message) -> Change | None:
+    """How an answer that is not over stands now."""
+    generation = message.generation
+    if generation is None:
+        return None
+    return next(iter(generations.follow({generation.id: generation.seq})), None)
+
+
+def summary(generation: Generation) -> Summary:
+    """What is to be said of a generation that is over."""
+    first = generation.first_token_at
+    receipt = generation.receipt or {}
+    return Summary(
+        waited=(first - generation.created_at).total_seconds() if first else None,
+        speed=generation.tokens_per_second,
+        tokens=generation.tokens,
+        unseen=len(receipt.get("turns", [])) - int(receipt.get("kept", 0)),
+        cut=generation.finish_reason in CUT_REASONS,
+    )
+
+
+def current_runner() -> Runner | None:
+    """The runner that matters to a visitor, or None when none is there."""
+    return runners.current(current_app.config["LEASE_SECONDS"])
+
+
+def model(found: Runner | None = None) -> Entry | None:
+    """What is known of the model that a runner has, or that the settings name."""
+    try:
+        return resolve(found.model if found else current_app.config["MODEL"])
+    except ModelUnavailableError:
+        return None
+
+
+def _labels() -> Labels:
+    return Labels(copy=gettext("Copy"), code=gettext("Code"), table=gettext("Table"))

@@ -1,0 +1,127 @@
+"""The choice of a token, against transformers' own processors where there are such."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from transformers import (
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+from transformers.generation.logits_process import (
+    EncoderNoRepeatNGramLogitsProcessor,
+    NoRepeatNGramLogitsProcessor,
+    RepetitionPenaltyLogitsProcessor,
+)
+
+from chatsite.engine import Options
+from chatsite.engine.decoding.choosing import Choice, choose, settle
+
+WORDS = 12
+FREE = Choice(temperature=1.0, top_p=1.0)
+
+
+def logits(seed: int) -> torch.Tensor:
+    """Made-up expectations."""
+    return torch.randn(WORDS, generator=torch.Generator().manual_seed(seed)) * 2
+
+
+def pick(choice: Choice, seed: int = 0, written: list[int] | None = None, prompt: list[int] | None = None) -> int:
+    return choose(logits(seed), prompt or [], written or [], choice, ends=[0])
+
+
+def distribution(choice: Choice, seed: int) -> torch.Tensor:
+    """How often each token is drawn in many draws, as a part of all."""
+    draws = 4000
+    counts = Counter(choose(logits(seed), [], [], Choice(**{**vars(choice), "seed": s}), []) for s in range(draws))
+    return torch.tensor([counts[token] / draws for token in range(WORDS)])
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "top_p"),
+    [(1.0, 0, 1.0), (0.5, 0, 0.9), (1.5, 4, 1.0), (1.0, 5, 0.6), (0.7, 1, 0.9)],
+)
+def test_draws_follow_the_distribution_of_transformers(temperature: float, top_k: int, top_p: float) -> None:
+    warpers = LogitsProcessorList([TemperatureLogitsWarper(temperature)])
+    if top_k:
+        warpers.append(TopKLogitsWarper(top_k))
+    if top_p < 1:
+        warpers.append(TopPLogitsWarper(top_p))
+    expected = warpers(None, logits(3)[None])[0].softmax(0)
+    drawn = distribution(Choice(temperature=temperature, top_k=top_k, top_p=top_p), 3)
+    assert ((drawn > 0) <= (expected > 0)).all()
+    assert (drawn - expected).abs().max() < 0.03
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_blocks_and_penalty_are_those_of_transformers(seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    prompt = torch.randint(1, 4, (1, 20), generator=random)
+    written = torch.randint(1, 4, (1, 9), generator=random)
+    processors = LogitsProcessorList(
+        [
+            RepetitionPenaltyLogitsProcessor(1.3),
+            NoRepeatNGramLogitsProcessor(3),
+            EncoderNoRepeatNGramLogitsProcessor(2, prompt),
+        ]
+    )
+    expected = int(processors(written, logits(seed)[None])[0].argmax())
+    choice = Choice(temperature=0, repetition_penalty=1.3, no_repeat_ngram=3, encoder_no_repeat_ngram=2)
+    assert pick(choice, seed, written[0].tolist(), prompt[0].tolist()) == expected
+
+
+def test_a_repeated_n_gram_is_blocked_in_answer_and_prompt() -> None:
+    favourite = int(logits(1).argmax())
+    text = [1, 2, favourite]
+    greedy = Choice(temperature=0)
+    assert pick(greedy, 1, written=[*text, 1, 2]) == favourite
+    assert pick(Choice(temperature=0, no_repeat_ngram=3), 1, written=[*text, 1, 2]) != favourite
+    assert pick(Choice(temperature=0, no_repeat_ngram=3), 1, written=[1, 2], prompt=text) == favourite
+    assert pick(Choice(temperature=0, encoder_no_repeat_ngram=3), 1, written=[1, 2], prompt=text) != favourite
+
+
+def test_the_answer_does_not_end_before_its_least_length() -> None:
+    wish = torch.zeros(WORDS)
+    wish[0] = 9.0
+    choice = Choice(temperature=0, min_new_tokens=2)
+    assert [choose(wish.clone(), [], [5] * written, choice, ends=[0]) == 0 for written in (0, 1, 2)] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_a_draw_depends_on_seed_and_position_alone() -> None:
+    picks = [
+        [pick(Choice(**{**vars(FREE), "seed": seed}), 4, [1] * position) for position in range(30)]
+        for seed in (1, 1, 2)
+    ]
+    assert picks[0] == picks[1] != picks[2]
+    assert len(set(picks[0])) > 1
+
+
+def test_a_top_p_of_nothing_takes_the_likeliest() -> None:
+    assert pick(Choice(temperature=1.0, top_p=0.0), 5) == int(logits(5).argmax())
+
+
+def test_a_model_without_numbers_is_an_error() -> None:
+    for broken in (float("nan"), float("-inf")):
+        with pytest.raises(FloatingPointError):
+            choose(torch.full((WORDS,), broken), [], [], FREE, [])
+
+
+def test_the_request_goes_before_the_publisher_and_the_publisher_before_the_family() -> None:
+    published = {"temperature": 0.6, "top_k": 40, "top_p": "odd", "num_beams": 10, "do_sample": True}
+    choice = settle("chat", published, Options(temperature=0.1, seed=5))
+    assert (choice.temperature, choice.top_k, choice.seed) == (0.1, 40, 5)
+    assert choice.top_p == settle("chat", {}, Options()).top_p
+    assert settle("blenderbot", {}, Options(temperature=0.0)).temperature == 0.0
+    assert settle("blenderbot", {}, Options()).min_new_tokens == 20
+
+
+def test_a_seed_is_drawn_where_none_is_wished_for() -> None:
+    assert len({settle("chat", {}, Options()).seed for _ in range(5)}) > 1
