@@ -24,7 +24,6 @@ class Status(enum.StrEnum):
 
 
 ACTIVE = (Status.QUEUED, Status.GENERATING)
-IS_ACTIVE = text("status IN ('queued', 'generating')")
 
 
 class Generation(Base):
@@ -38,7 +37,8 @@ class Generation(Base):
 
     __tablename__ = "generation"
     __table_args__ = (
-        Index("ix_generation_active", "status", "id", sqlite_where=IS_ACTIVE, postgresql_where=IS_ACTIVE),
+        # Not a partial index: SQLite would not use one for a status that comes as a parameter.
+        Index("ix_generation_status_id", "status", "id"),
         Index("ix_generation_message_id", "message_id"),
         Index(
             "uq_generation_newest",

@@ -127,11 +127,9 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("generation", schema=None) as batch_op:
         batch_op.create_index(
-            "ix_generation_active",
+            "ix_generation_status_id",
             ["status", "id"],
             unique=False,
-            sqlite_where=sa.text("status IN ('queued', 'generating')"),
-            postgresql_where=sa.text("status IN ('queued', 'generating')"),
         )
         batch_op.create_index("ix_generation_message_id", ["message_id"], unique=False)
         batch_op.create_index(
@@ -165,9 +163,7 @@ def downgrade() -> None:
         )
         batch_op.drop_index("ix_generation_message_id")
         batch_op.drop_index(
-            "ix_generation_active",
-            sqlite_where=sa.text("status IN ('queued', 'generating')"),
-            postgresql_where=sa.text("status IN ('queued', 'generating')"),
+            "ix_generation_status_id",
         )
 
     op.drop_table("generation")
