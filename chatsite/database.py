@@ -118,6 +118,37 @@ def prepare_sqlite(engine: Engine, version: tuple[int, int, int] | None = None, 
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
+class Watch:
+    """Tells whether anything was committed since it was last asked; belongs to one thread, which calls all of it.
+
+    On SQLite that is one PRAGMA, whose number is relative to a connection; so it keeps one. Elsewhere it always says
+    that something may have been.
+    """
+
+    def __init__(self) -> None:
+        self._connection: Any = None
+        self._version: int | None = None
+
+    def changed(self) -> bool:
+        """Whether to look again. Needs an app context."""
+        if db.engine.dialect.name != "sqlite":
+            return True
+        if self._connection is None:
+            self._connection = db.engine.raw_connection()
+        cursor = self._connection.cursor()
+        version = cursor.execute("PRAGMA data_version").fetchone()[0]
+        cursor.close()
+        changed = version != self._version
+        self._version = version
+        return changed
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
 @contextlib.contextmanager
 def write() -> Iterator[Session]:
     """One short write transaction: commits when the block ends, rolls back when it raises.

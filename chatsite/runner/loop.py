@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 import structlog
 from flask import Flask
 
-from chatsite.database import db
+from chatsite.database import Watch, db
 from chatsite.engine import (
     Delta,
     Engine,
@@ -37,6 +37,8 @@ log = structlog.get_logger()
 
 BEATS_PER_LEASE = 4
 LONGEST_PAUSE = 2.0
+# A lease that runs out is no commit, so even a database where nothing happens is looked at now and then.
+LONGEST_BLINDNESS = 0.5
 FIRST_RETRY_SECONDS = 5.0
 LAST_RETRY_SECONDS = 300.0
 
@@ -69,6 +71,8 @@ class Runner:
         self._cancelled: set[int] = set()
         self._next_write = 0.0
         self._next_beat = 0.0
+        self._next_look = 0.0
+        self._watch = Watch()
 
     def run(self) -> bool:
         """Load the model and write answers; returns whether it ended because it was asked to."""
@@ -118,8 +122,10 @@ class Runner:
             for event in self._engine.events(left):
                 self._take(event)
         self._write()
-        self._obey()
-        self._claim()
+        if self._watch.changed() or time.monotonic() > self._next_look:
+            self._next_look = time.monotonic() + LONGEST_BLINDNESS
+            self._obey()
+            self._claim()
         self._beat(RunnerState.READY)
 
     def _take(self, event: Event) -> None:
@@ -206,6 +212,7 @@ class Runner:
         if self._stop.is_set():
             claims.release(self.owner)
         runners.farewell(self.owner)
+        self._watch.close()
 
     def _in_context(self, work: Callable[[], None]) -> None:
         """Do some work with a database session of its own; a database that is busy or full is waited for."""
