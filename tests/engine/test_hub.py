@@ -143,7 +143,7 @@ class FakeHub:
         """A request handler that answers from the repositories."""
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 - the name is http.server's.
+            def do_GET(self) -> None:
                 path = self.path.partition("?")[0].strip("/")
                 hub.asked.append(f"{self.command} {path}")
                 for repo, folder in hub.repositories.items():
@@ -176,7 +176,10 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     """A running Hub without repositories."""
     fake = FakeHub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), fake.handler())
-    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.partition("/{repo_id}")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "".join(template[1:]))
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     yield fake

@@ -171,6 +171,9 @@ def test_a_cancelled_answer_stops_within_one_step(engine: LocalEngine, slow_step
     assert finish_of(after).reason is FinishReason.CANCELLED
     assert tokens_of(after) <= 1
     assert tokens_of(before) < 100
+    assert finish_of(answer(engine, QUESTIONS[0], max_new_tokens=5)).reason is FinishReason.LENGTH, (
+        "the next one goes on"
+    )
 
 
 def test_a_waiting_request_is_cancelled_at_once_and_the_others_go_on(engine: LocalEngine, slow_steps: None) -> None:

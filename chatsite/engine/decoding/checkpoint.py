@@ -24,17 +24,12 @@ if TYPE_CHECKING:
 FAMILIES = {"llama": "chat", "qwen2": "chat", "qwen3": "chat", "blenderbot": "blenderbot"}
 HARMLESS_SUFFIXES = {".safetensors", ".json", ".txt", ".jinja", ".md"}
 HARMLESS_NAMES = {"LICENSE", "LICENCE", "NOTICE", ".gitattributes"}
-HARMLESS_PRIVATE_KEYS = {
-    "_name_or_path",
-    "_model_name_or_path",
-    "_from_model_config",
-    "_commit_hash",
-    "__type",
-}
-FORBIDDEN_KEYS = {"auto_map", "custom_pipelines", "custom_generate", "trust_remote_code"}
-FORBIDDEN_KEYS |= {"quantization_config"}
+HARMLESS_PRIVATE_KEYS = {"_name_or_path", "_model_name_or_path", "_from_model_config", "_commit_hash", "__type"}
+FORBIDDEN_KEYS = {"auto_map", "custom_pipelines", "custom_generate", "trust_remote_code", "quantization_config"}
 # An adapter's configuration names another repository to load.
 FORBIDDEN_FILES = {"adapter_config.json"}
+# What is said of the precision need not be true of the tensors, and they decide when a pickle is converted.
+UNUSED_KEYS = {"architectures", "transformers_version", "dtype"}
 # Keys of older configurations which transformers turns into `rope_parameters`.
 OLD_KEYS = {"rope_theta", "rope_scaling"}
 # Vocabularies and shard lists are plain data, whose keys are tokens and tensors.
@@ -153,7 +148,7 @@ def _config(folder: Path) -> PreTrainedConfig:
 
     raw = _read(folder / "config.json")
     kind = CONFIG_MAPPING[raw["model_type"]]
-    known = (set(kind().to_dict()) | OLD_KEYS) - {"architectures", "transformers_version"}
+    known = (set(kind().to_dict()) | OLD_KEYS) - UNUSED_KEYS
     return kind.from_dict({key: raw[key] for key in raw if key in known and not key.startswith("_")})
 
 
