@@ -193,7 +193,7 @@ class Runner:
             id=claim.generation_id,
             turns=claim.turns,
             prefix=claim.prefix,
-            options=replace(self._options, max_new_tokens=left),
+            options=replace(self._options, max_new_tokens=left, seed=claim.seed),
         )
 
     def _beat(self, state: RunnerState, progress: float | None = None, reason: str | None = None) -> None:

@@ -26,7 +26,7 @@ MOST_TURNS = 400
 class Claim:
     """A generation that a runner took up: what to answer to, and what is written already (`prefix`).
 
-    `tokens` is how many of its tokens this generation had under earlier attempts.
+    `tokens` is how many of its tokens this generation had under earlier attempts, and `seed` what those drew with.
     """
 
     generation_id: int
@@ -34,6 +34,7 @@ class Claim:
     turns: tuple[Turn, ...]
     prefix: str
     tokens: int
+    seed: int | None
 
 
 @dataclass
@@ -172,7 +173,14 @@ def _note(row: Generation, news: Written) -> None:
 
 def _claim(row: Generation) -> Claim:
     answer = db.session.get_one(Message, row.message_id, populate_existing=True)
-    return Claim(row.id, row.attempt, _turns_before(answer), answer.text + generations.written(row.id), row.tokens)
+    prefix = answer.text + generations.written(row.id)
+    return Claim(row.id, row.attempt, _turns_before(answer), prefix, row.tokens, _seed(row))
+
+
+def _seed(row: Generation) -> int | None:
+    """The seed of an earlier attempt: with it the next one goes on with the very words it would have chosen."""
+    seed = (row.receipt or {}).get("options", {}).get("seed")
+    return seed if isinstance(seed, int) else None
 
 
 def _turns_before(answer: Message) -> tuple[Turn, ...]:

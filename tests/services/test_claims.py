@@ -74,6 +74,15 @@ def test_a_dead_runners_answer_goes_on_where_it_stopped(people: People) -> None:
     assert fresh(answer, people.alice).text == "Half done"
 
 
+def test_the_next_attempt_draws_with_the_same_seed(people: People) -> None:
+    ask(people.alice, "t1")
+    first = claim_one()
+    assert first.seed is None
+    say(first, "Half", receipt={"options": {"seed": 4711}})
+    kill("first")
+    assert claim_one("second").seed == 4711
+
+
 def test_who_was_taken_for_dead_writes_no_more(people: People) -> None:
     answer = ask(people.alice, "t1")
     first = claim_one()
