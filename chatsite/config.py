@@ -6,9 +6,11 @@ Every setting is read from an environment variable named `CHATSITE_` and its nam
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,29 +181,38 @@ def _long_enough(key: str) -> str:
 def own_hosts() -> list[str]:
     """The names under which this machine reaches itself, and under which its local network knows it."""
     name = socket.gethostname().lower()
-    return ["localhost", "127.0.0.1", "[::1]", name, f"{name}.local"]
+    listening = os.environ.get("HOST", "")
+    return ["localhost", "127.0.0.1", "[::1]", name, f"{name}.local", *([listening] if listening else [])]
 
 
 def instance_secret_key(instance: Path) -> str:
-    """The key in the instance folder, made on the first run.
+    """The key in the instance folder, made on the first run. Raises what `kept_secret` raises."""
+    return kept_secret(instance / "secret_key")
 
-    The file is created with O_EXCL and mode 0600, so that two processes that start together agree on one key and
-    nobody else can read it. Raises ConfigError when the file holds something too short to be a key.
+
+def kept_secret(path: Path) -> str:
+    """The secret in a file, which is made with a random one the first time.
+
+    Only its owner can read the file, and it appears with the secret in it or not at all, so that processes that
+    start together agree on one. Raises ConfigError when the file holds something too short to be a secret.
     """
-    path = instance / "secret_key"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return _read_secret_key(path)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(32))
-    return _read_secret_key(path)
-
-
-def _read_secret_key(path: Path) -> str:
-    key = path.read_text().strip()
-    if len(key) < SHORTEST_SECRET_KEY:
+    if not path.exists():
+        _make_secret(path)
+    secret = path.read_text().strip()
+    if len(secret) < SHORTEST_SECRET_KEY:
         raise ConfigError(
             f"{path} holds no usable key. Delete it and a new one is made; every visitor is then asked anew."
         )
-    return key
+    return secret
+
+
+def _make_secret(path: Path) -> None:
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+        # A link, unlike a renaming, fails when another process was first.
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        os.unlink(draft)

@@ -36,6 +36,12 @@ class ConversationGoneError(NotFoundError):
     sentence = sentence("This conversation does not exist, or it was deleted.")
 
 
+class LinkSpentError(NotFoundError):
+    """A link from the terminal opens the door once and not for long."""
+
+    sentence = sentence("This link was used already, or it is older than ten minutes. Ask the terminal for a new one.")
+
+
 class EmptyMessageError(ChatsiteError):
     """The message has nothing to read in it."""
 

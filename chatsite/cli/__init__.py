@@ -5,6 +5,7 @@ Each imports what it needs when it runs, so that `chatsite --help` is quick and 
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -15,6 +16,13 @@ from chatsite.errors import ChatsiteError
 UNUSABLE_SETTING = 2
 
 
+def local_site() -> str:
+    """Where the site is on this machine, as far as HOST and PORT tell."""
+    host = os.environ.get("HOST", "")
+    name = "localhost" if host in {"", "0.0.0.0", "::"} else host  # noqa: S104
+    return f"http://{name}:{os.environ.get('PORT') or 8000}"
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="chatsite")
 def commands() -> None:
@@ -22,9 +30,7 @@ def commands() -> None:
 
 
 @commands.command()
-@click.option(
-    "--parent", type=int, default=0, hidden=True, help="End when this process is no longer the parent."
-)
+@click.option("--parent", type=int, default=0, hidden=True, help="End when this process is no longer the parent.")
 def runner(parent: int) -> None:
     """Own the model and write answers, until SIGTERM or Ctrl-C."""
     from chatsite.cli.runner import run
@@ -56,6 +62,24 @@ def dev(host: str, port: int) -> None:
     from chatsite.cli.dev import serve
 
     serve(host, port)
+
+
+@commands.command()
+@click.option("--site", default=local_site, help="Address of the site, for links to it.")
+def chat(site: str) -> None:
+    """Talk in the terminal, or answer a question that is piped in."""
+    from chatsite.cli.chat import chat
+
+    sys.exit(chat(site.rstrip("/")))
+
+
+@commands.command()
+@click.option("--site", default=local_site, help="Address of the site.")
+def link(site: str) -> None:
+    """Print an address that shows the terminal's conversations in a browser, once and within ten minutes."""
+    from chatsite.cli.chat import link
+
+    click.echo(link(site.rstrip("/")))
 
 
 @commands.command()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from chatsite.database import db, write
-from chatsite.models import User
+from chatsite.models import Conversation, Generation, User
 
 TOKEN_BYTES = 32
 
@@ -46,3 +46,14 @@ def find_or_create(token: str) -> User:
         if user is None:
             raise
         return user
+
+
+def join(other: User, user: User) -> None:
+    """Make two identities of one person one: what `other` has becomes the user's, and `other` is gone."""
+    if other.id == user.id:
+        return
+    gone, stays = other.id, user.id
+    with write() as session:
+        for owned in (Conversation, Generation):
+            session.execute(update(owned).where(owned.user_id == gone).values(user_id=stays))
+        session.execute(delete(User).where(User.id == gone))

@@ -18,6 +18,7 @@ def init_app(app: Flask) -> None:
         hub,
         i18n,
         language,
+        links,
         messages,
         method,
         models,
@@ -35,5 +36,5 @@ def init_app(app: Flask) -> None:
     hub.init_app(app)
     streams.init_app(app)
     method.init_app(app)
-    for module in (conversations, messages, streams, models, language, health):
+    for module in (conversations, messages, streams, models, language, links, health):
         app.register_blueprint(module.bp)

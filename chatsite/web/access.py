@@ -40,6 +40,15 @@ def visitor_who_writes() -> User:
     return user
 
 
+def become(token: str) -> None:
+    """Make this browser the visitor who has this token; what it had under its own comes along."""
+    before, user = visitor(), accounts.find_or_create(token)
+    if before is not None:
+        accounts.join(before, user)
+    session.pop("first_token", None)
+    g.visitor, g.visitor_token = user, token
+
+
 def prepare_first_write() -> None:
     """Give a visitor without an identity the token that their first write will use; nothing is stored here."""
     if visitor() is None:

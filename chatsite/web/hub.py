@@ -30,7 +30,8 @@ class Hub:
 
     def __init__(self, app: Flask) -> None:
         self._app = app
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._wanted = threading.Condition(self._lock)
         self._watched: dict[int, _Watched] = {}
         self._thread: threading.Thread | None = None
         self._version: int | None = None
@@ -39,17 +40,19 @@ class Hub:
     @contextmanager
     def watch(self, generation_id: int) -> Iterator[None]:
         """Have a generation followed while the block runs."""
-        with self._changed:
-            self._watched.setdefault(generation_id, _Watched()).readers += 1
+        with self._lock:
+            if generation_id not in self._watched:
+                self._watched[generation_id] = _Watched(self._lock)
+            self._watched[generation_id].readers += 1
             self._version = None
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
                 self._thread.start()
-            self._changed.notify_all()
+            self._wanted.notify()
         try:
             yield
         finally:
-            with self._changed:
+            with self._lock:
                 watched = self._watched[generation_id]
                 watched.readers -= 1
                 if not watched.readers:
@@ -60,15 +63,15 @@ class Hub:
 
         Returns the version, the state with all of its text so far, and whether the generation is gone.
         """
-        with self._changed:
+        with self._lock:
             watched = self._watched[generation_id]
-            self._changed.wait_for(lambda: watched.version != seen, timeout=seconds)
+            watched.changed.wait_for(lambda: watched.version != seen, timeout=seconds)
             return watched.version, watched.change, watched.gone
 
     def _run(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._watched)
+            with self._wanted:
+                self._wanted.wait_for(lambda: self._watched)
             try:
                 with self._app.app_context():
                     self._poll()
@@ -80,15 +83,16 @@ class Hub:
     def _poll(self) -> None:
         if not self._due():
             return
-        with self._changed:
-            known = {key: watched.seq for key, watched in self._watched.items() if not watched.over}
+        with self._lock:
+            asked = {key: watched for key, watched in self._watched.items() if not watched.over}
+            known = {key: watched.seq for key, watched in asked.items()}
         changes = {change.id: change for change in generations.follow(known)}
         db.session.remove()
-        with self._changed:
-            for key in known:
-                if key in self._watched:
-                    self._watched[key].take(changes.get(key))
-            self._changed.notify_all()
+        with self._lock:
+            for key, watched in asked.items():
+                # Somebody may have left and come back meanwhile: what is new to this one is not all that one lacks.
+                if self._watched.get(key) is watched:
+                    watched.take(changes.get(key))
 
     def _due(self) -> bool:
         """Whether to ask again: something was written since, or positions and speeds have grown stale."""
@@ -113,14 +117,20 @@ class Hub:
 
 
 class _Watched:
-    """What is known of one generation."""
+    """What is known of one generation.
 
-    def __init__(self) -> None:
+    It has a condition of its own: to wake all streams of the worker for each change of any of them takes more time than
+    all their events.
+    """
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self.changed = threading.Condition(lock)
         self.readers = 0
         self.version = 0
         self.seq = 0
         self.change: Change | None = None
         self.gone = False
+        self._told = 0.0
 
     @property
     def over(self) -> bool:
@@ -133,10 +143,22 @@ class _Watched:
         else:
             before = self.change.text if self.change else ""
             whole = replace(change, text=before + change.text)
-            if whole == self.change:
+            if not self._is_news(whole):
                 return
             self.change, self.seq = whole, change.seq
+        self._told = time.monotonic()
         self.version += 1
+        self.changed.notify_all()
+
+    def _is_news(self, change: Change) -> bool:
+        """Whether readers need to hear of it now. Seconds and speeds differ at every look and can wait a moment."""
+        if self.change is None or time.monotonic() - self._told > REFRESH_SECONDS:
+            return change != self.change
+        return _facts(change) != _facts(self.change)
+
+
+def _facts(change: Change) -> tuple[object, ...]:
+    return change.status, change.seq, change.position, change.tokens
 
 
 def init_app(app: Flask) -> None:

@@ -114,7 +114,8 @@ class _Stream:
 
     def __init__(self, app: Flask, environ: WSGIEnvironment, message: Message) -> None:
         self._app = app
-        self._environ = environ
+        # One context, entered again and again: what the request says is read once, its database session is not kept.
+        self._context = app.request_context(environ)
         self._public_id = message.public_id
         self._generation_id = message.generation.id if message.generation and message.active else None
         self._view = _View(message)
@@ -137,24 +138,28 @@ class _Stream:
     def _follow(self, generation_id: int, last_event_id: str) -> Generator[str, None, bool]:
         """Send what is written until the generation is over; returns False when this worker ends first."""
         hub: Hub = self._app.extensions["hub"]
-        seen, sent_at = 0, time.monotonic()
+        seen, sent_at = 0, 0.0
         self._view.resume(generation_id, last_event_id)
         with hub.watch(generation_id):
             while self._worker_alive():
                 version, change, gone = hub.wait(generation_id, seen, LONGEST_WAIT)
+                early = sent_at + TICK_SECONDS - time.monotonic()
+                if version != seen and early > 0:
+                    # What comes within a tick of the last event is sent with what comes by its end.
+                    time.sleep(early)
+                    version, change, gone = hub.wait(generation_id, seen, 0)
                 if gone or (change is not None and not change.active):
                     return True
                 if change is not None and version != seen:
                     seen, sent_at = version, time.monotonic()
                     yield self._render(partial(self._view.update, change))
-                    time.sleep(TICK_SECONDS)
                 elif time.monotonic() - sent_at > HEARTBEAT_SECONDS:
                     sent_at = time.monotonic()
                     yield ": still here\n\n"
         return False
 
     def _render(self, work: Callable[[], str]) -> str:
-        with self._app.request_context(self._environ):
+        with self._context:
             return work()
 
     def _final(self) -> str:

@@ -11,26 +11,28 @@ function grow(now, next) {
   });
 }
 
-// An end of the selection as so many characters into its block: that outlives the elements that colours put around
-// words. Outside the blocks nothing changes.
-function locate(node, place) {
+// An end of the selection as so many letters into its block: that outlives the elements and the white space that come
+// to stand between them. Outside the blocks nothing changes.
+function locate(node, place, first) {
   const block = (node.nodeType === Node.TEXT_NODE ? node.parentElement : node).closest(".block");
   if (!block) return () => [node, Math.min(place, node.length ?? node.childNodes.length)];
   const range = document.createRange();
   range.setStart(block, 0);
   range.setEnd(node, place);
-  const characters = range.toString().length;
-  return () => point(block, characters);
+  const letters = range.toString().replace(/\s/g, "").length;
+  return () => point(block, letters, first);
 }
 
-function point(block, characters) {
+function point(block, letters, first) {
   const walker = document.createTreeWalker(block, NodeFilter.SHOW_TEXT);
-  let left = characters;
-  while (walker.nextNode()) {
-    if (left <= walker.currentNode.length) return [walker.currentNode, left];
-    left -= walker.currentNode.length;
+  let left = first ? letters : letters - 1;
+  while (left >= 0 && walker.nextNode()) {
+    const { data } = walker.currentNode;
+    for (let place = 0; place < data.length; place++) {
+      if (/\S/.test(data[place]) && left-- === 0) return [walker.currentNode, first ? place : place + 1];
+    }
   }
-  return [block, block.childNodes.length];
+  return [block, left < 0 ? 0 : block.childNodes.length];
 }
 
 let kept = null;
@@ -40,14 +42,21 @@ document.addEventListener("htmx:before:swap", (event) => {
     if (task.swapSpec.style === "innerMorph" && task.target?.matches?.(".block")) grow(task.target, task.fragment);
   }
   const selection = getSelection();
-  kept = !selection.isCollapsed && {
+  kept = null;
+  if (selection.isCollapsed) return;
+  const range = selection.getRangeAt(0);
+  kept = {
     text: selection.toString(),
-    anchor: locate(selection.anchorNode, selection.anchorOffset),
-    focus: locate(selection.focusNode, selection.focusOffset),
+    start: locate(range.startContainer, range.startOffset, true),
+    end: locate(range.endContainer, range.endOffset, false),
+    backwards: range.startContainer !== selection.anchorNode || range.startOffset !== selection.anchorOffset,
   };
 });
 
 document.addEventListener("htmx:after:swap", () => {
   const selection = getSelection();
-  if (kept && selection.toString() !== kept.text) selection.setBaseAndExtent(...kept.anchor(), ...kept.focus());
+  if (!kept || selection.toString() === kept.text) return;
+  const ends = [kept.start(), kept.end()];
+  if (kept.backwards) ends.reverse();
+  selection.setBaseAndExtent(...ends[0], ...ends[1]);
 });

@@ -1,0 +1,102 @@
+"""What the terminal shows: answers as they grow, in Markdown, and everything else in plain sentences."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from flask_babel import format_datetime, gettext
+from rich.console import Console
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.spinner import Spinner
+from rich.text import Text
+
+from chatsite.cli.terminal import Answer
+from chatsite.models import Conversation, Message, Role, RunnerState, Status
+from chatsite.rendering.blocks import BlockStream
+
+FRAMES_PER_SECOND = 12
+
+
+class Screen:
+    """A terminal that people look at. Nothing that a model or a visitor wrote can move its cursor."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, markup=False)
+        self._errors = Console(stderr=True, highlight=False, markup=False)
+
+    def say(self, text: str, style: str = "") -> None:
+        """Print a sentence of ours."""
+        if text:
+            self._console.print(Text(harmless(text), style=style), soft_wrap=True)
+
+    def complain(self, text: str) -> None:
+        """Print what went wrong, on stderr."""
+        self._errors.print(Text(harmless(text), style="red"))
+
+    def show(self, answers: Iterable[Answer]) -> None:
+        """Print an answer while it grows: each block once it is finished, the open one again and again."""
+        blocks = BlockStream()
+        answer: Answer | None = None
+        with Live(console=self._console, transient=True, refresh_per_second=FRAMES_PER_SECOND) as live:
+            for answer in answers:
+                for block in blocks.feed(harmless(answer.text)[blocks.length :]):
+                    live.console.print(_markdown(block))
+                live.update(_markdown(blocks.open) if blocks.length else Spinner("dots", state_of(answer)))
+        if blocks.open.strip():
+            self._console.print(_markdown(blocks.open))
+        if answer is not None:
+            self.say(ending_of(answer), style="dim")
+
+    def list(self, conversations: Sequence[Conversation]) -> None:
+        """Print a numbered list."""
+        if not conversations:
+            self.say(gettext("There is no conversation yet."))
+        for number, conversation in enumerate(conversations, start=1):
+            moment = format_datetime(conversation.updated_at.astimezone(), "short", rebase=False)
+            self.say(f"{number:3}  {conversation.title}  ({moment})")
+
+    def transcript(self, messages: Sequence[Message]) -> None:
+        """Print what was said before."""
+        for message in messages:
+            if message.role is Role.USER:
+                self.say(f"> {message.text}", style="bold")
+            else:
+                self._console.print(_markdown(harmless(message.text)))
+
+
+def harmless(text: str) -> str:
+    """The text without control characters, which would steer the terminal."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
+
+
+def state_of(answer: Answer) -> str:
+    """What an answer waits for."""
+    runner = answer.runner
+    if runner is None:
+        return str(gettext("Starting the model…"))
+    if runner.state in {RunnerState.FETCHING, RunnerState.LOADING}:
+        done: str = "" if runner.progress is None else f" {runner.progress:.0%}"
+        fetching = runner.state is RunnerState.FETCHING
+        return str(gettext("Fetching the model…") if fetching else gettext("Loading the model…")) + done
+    if answer.position and answer.position > 1:
+        return str(gettext("Waiting: place %(place)s in the queue…", place=answer.position))
+    return str(gettext("Thinking…"))
+
+
+def ending_of(answer: Answer) -> str:
+    """How an answer ended, where that is worth a word."""
+    sentences: dict[Status, str] = {
+        Status.STOPPED: gettext("Stopped."),
+        Status.FAILED: gettext("The model could not answer."),
+        Status.INTERRUPTED: gettext("The answer was interrupted: the runner died more than once over it."),
+    }
+    if answer.status is Status.DONE and answer.reason in {"length", "deadline"}:
+        return str(gettext("The answer was cut: it reached the longest that is allowed."))
+    return sentences.get(answer.status, "")
+
+
+def _markdown(source: str) -> Markdown:
+    # A link shows where it leads, and not only its text.
+    return Markdown(source, hyperlinks=False, code_theme="ansi_dark")

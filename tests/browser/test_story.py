@@ -1,0 +1,131 @@
+"""The whole story of a visit, with JavaScript and without it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visitor, ask, ask_and_wait
+
+pytestmark = pytest.mark.browser
+
+LONG = "/long 400"
+
+
+def last_word(page: Page) -> int:
+    """The number of the last word that is on the page."""
+    words = re.findall(r"word(\d+)", page.locator(".prose").last.inner_text())
+    return int(words[-1]) if words else 0
+
+
+def test_a_visit(visitor: Callable[..., Visitor]) -> None:
+    page = visitor(refused=True).tab()
+    expect(page.get_by_role("heading", name="What is on your mind?")).to_be_visible()
+    expect(page.get_by_text("Your conversations will be listed here.")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Message")).to_be_focused()
+
+    page.keyboard.type(LONG)
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Enter")
+    expect(page.locator(".prose")).to_contain_text("word5")
+    expect(page).to_have_url(re.compile("/conversations/"))
+    expect(page).to_have_title(f"{LONG} · chatsite")
+    row = page.get_by_role("navigation").get_by_role("link", name=LONG, exact=True)
+    expect(row).to_have_attribute("aria-current", "page")
+    expect(page.get_by_role("textbox", name="Message")).to_have_value("")
+    expect(page.get_by_role("heading", name="What is on your mind?")).to_have_count(0)
+    expect(page.locator(".status")).to_contain_text("tokens per second")
+
+    page.reload()
+    before = last_word(page)
+    expect(page.locator(".prose")).to_contain_text(f"word{before + 40}")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("You stopped this answer.").first).to_be_visible()
+    assert last_word(page) < 400
+    assert "word1 word2 word3 word4" in page.locator(".prose").inner_text()
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator(".prose")).to_contain_text("word400", timeout=20000)
+    words = re.findall(r"word(\d+)", page.locator(".prose").inner_text())
+    assert [int(word) for word in words] == list(range(1, 401))
+
+    first = page.url
+    page.get_by_role("link", name="New conversation").first.click()
+    expect(page).to_have_url(re.compile("/$"))
+    ask_and_wait(page, "/say The second one")
+    second = page.url
+    rows = page.locator("#conversations .row-title")
+    expect(rows).to_have_text(["/say The second one", LONG])
+
+    page.go_back()
+    expect(page.get_by_role("heading", name="What is on your mind?")).to_be_visible()
+    page.go_back()
+    expect(page).to_have_url(first)
+    expect(page.locator(".prose")).to_contain_text("word400")
+    page.go_forward()
+    page.go_forward()
+    expect(page).to_have_url(second)
+    expect(page.locator(".prose")).to_have_text("The second one")
+
+    page.get_by_role("link", name="Rename “/say The second one”").click()
+    expect(page.get_by_role("textbox", name="Title")).to_be_focused()
+    page.get_by_role("textbox", name="Title").fill("   ")
+    page.keyboard.press("Enter")
+    expect(page.locator("#title-notice")).to_have_text("A title needs at least one letter.")
+    page.get_by_role("textbox", name="Title").fill("Seconds")
+    page.keyboard.press("Enter")
+    expect(rows).to_have_text(["Seconds", LONG])
+    expect(page.get_by_role("heading", level=1)).to_have_text("Seconds")
+    expect(page).to_have_title("Seconds · chatsite")
+
+    page.get_by_role("link", name="Delete “Seconds”").click()
+    page.get_by_role("link", name="Cancel").click()
+    expect(rows).to_have_count(2)
+    page.get_by_role("link", name="Delete “Seconds”").click()
+    page.get_by_role("button", name="Delete").click()
+    expect(page).to_have_url(re.compile("/$"))
+    expect(rows).to_have_text([LONG])
+
+
+def test_a_visit_without_javascript(visitor: Callable[..., Visitor]) -> None:
+    page = visitor(refused=True, java_script_enabled=False).tab()
+    page.get_by_role("link", name="Write a short poem").click()
+    expect(page.get_by_role("textbox", name="Message")).to_have_value(re.compile("poem"))
+
+    ask(page, LONG)
+    expect(page).to_have_url(re.compile("/conversations/"))
+    expect(page.get_by_role("textbox", name="Message")).to_be_hidden()
+    expect(page.locator(".prose")).to_contain_text("word40")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("You stopped this answer.").first).to_be_visible()
+    expect(page.locator("button.copy-message")).to_be_hidden()
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator(".prose")).to_contain_text("word400", timeout=20000)
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    first = page.url
+
+    page.get_by_role("link", name="New conversation").first.click()
+    ask(page, "x" * 4001)
+    expect(page.get_by_text("This message has 4001 characters")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Message")).to_have_value("x" * 4001)
+    ask(page, "/say The second one")
+    expect(page.locator(".prose")).to_have_text("The second one")
+    rows = page.locator("#conversations .row-title")
+    expect(rows).to_have_text(["/say The second one", LONG])
+
+    page.get_by_role("link", name=LONG, exact=True).click()
+    expect(page).to_have_url(first)
+    page.get_by_role("link", name=f"Rename “{LONG}”").click()
+    page.get_by_role("textbox", name="Title").fill("Firsts")
+    page.get_by_role("button", name="Save").click()
+    expect(rows).to_have_text(["/say The second one", "Firsts"])
+    page.get_by_role("link", name="Delete “Firsts”").click()
+    page.get_by_role("button", name="Delete").click()
+    expect(rows).to_have_text(["/say The second one"])
+    page.goto(first)
+    expect(page.get_by_text("This conversation does not exist, or it was deleted.")).to_be_visible()

@@ -1,0 +1,104 @@
+"""Two tabs of one visitor tell the same, and a tab that was away catches up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visitor, ask, ask_and_wait
+
+pytestmark = pytest.mark.browser
+
+# What a browser does when a tab goes to the background and comes back; a headless one shows all tabs at once.
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def look_at(page: Page) -> None:
+    """Bring a tab to the front again, once the pause between two refreshes is over."""
+    page.wait_for_timeout(1100)
+    page.evaluate(HIDE, False)
+
+
+def texts(page: Page) -> list[str]:
+    """The answers on a page."""
+    return page.locator(".prose").all_inner_texts()
+
+
+def test_a_tab_that_is_looked_at_again_is_up_to_date(visitor: Callable[..., Visitor]) -> None:
+    guest = visitor()
+    one = guest.tab()
+    ask_and_wait(one, "/say First")
+    two = guest.tab(one.url.removeprefix(guest.site.url))
+    one.evaluate(HIDE, True)
+    ask_and_wait(two, "/say Second")
+    two.get_by_role("link", name="Rename “/say First”").click()
+    two.get_by_role("textbox", name="Title").fill("Renamed elsewhere")
+    two.keyboard.press("Enter")
+    expect(two).to_have_title("Renamed elsewhere · chatsite")
+    assert texts(one) == ["First"]
+    look_at(one)
+    expect(one.locator(".prose")).to_have_text(["First", "Second"])
+    expect(one).to_have_title("Renamed elsewhere · chatsite")
+    expect(one.locator("#conversations .row-title")).to_have_text(["Renamed elsewhere"])
+    # Once more, and nothing comes twice.
+    look_at(one)
+    one.wait_for_timeout(400)
+    assert texts(one) == ["First", "Second"]
+
+
+def test_a_stale_tab_gets_all_that_it_lacks_with_its_own_question(visitor: Callable[..., Visitor]) -> None:
+    guest = visitor()
+    one = guest.tab()
+    ask_and_wait(one, "/say First")
+    two = guest.tab(one.url.removeprefix(guest.site.url))
+    ask_and_wait(two, "/say Second")
+    ask_and_wait(one, "/say Third")
+    assert texts(one) == ["First", "Second", "Third"]
+    look_at(two)
+    expect(two.locator(".prose")).to_have_text(["First", "Second", "Third"])
+
+
+def test_an_answer_goes_on_while_nobody_looks(visitor: Callable[..., Visitor]) -> None:
+    page = visitor().tab()
+    ask(page, "/long 400")
+    expect(page.locator(".prose")).to_contain_text("word20")
+    page.evaluate(HIDE, True)
+    page.wait_for_timeout(3500)
+    assert "word390" not in page.locator(".prose").inner_text()
+    look_at(page)
+    expect(page.locator(".prose")).to_contain_text("word400")
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    words = page.locator(".prose").inner_text().split()
+    assert words == [f"word{number}" for number in range(1, 401)]
+
+
+def test_two_tabs_follow_one_answer_and_either_stops_it(visitor: Callable[..., Visitor]) -> None:
+    guest = visitor()
+    one = guest.tab()
+    ask(one, "/long 2000")
+    expect(one.locator(".prose")).to_contain_text("word20")
+    two = guest.tab(one.url.removeprefix(guest.site.url))
+    expect(two.locator(".prose")).to_contain_text("word60")
+    two.get_by_role("button", name="Stop").click()
+    for page in (one, two):
+        expect(page.locator(".ending-note")).to_have_text("You stopped this answer.")
+        expect(page.get_by_role("button", name="Send")).to_be_visible()
+    assert texts(one) == texts(two)
+
+
+def test_what_is_deleted_elsewhere_says_so(visitor: Callable[..., Visitor]) -> None:
+    guest = visitor(refused=True)
+    one = guest.tab()
+    ask_and_wait(one, "/say First")
+    two = guest.tab(one.url.removeprefix(guest.site.url))
+    two.get_by_role("link", name="Delete “/say First”").click()
+    two.get_by_role("button", name="Delete").click()
+    expect(two.get_by_text("Your conversations will be listed here.")).to_be_visible()
+    ask(one, "And then?")
+    expect(one.get_by_role("alert")).to_have_text("This conversation does not exist, or it was deleted.")
+    expect(one.get_by_role("textbox", name="Message")).to_have_value("And then?")

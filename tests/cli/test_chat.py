@@ -1,0 +1,141 @@
+"""`chatsite chat`: one question through a pipe, and a conversation at a terminal."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import COMMAND, Environment, Keyboard, Run, runners_of
+from tests.site import until
+
+
+@pytest.fixture
+def runner(environment: Environment, run: Run) -> Iterator[None]:
+    """A runner that somebody else started."""
+    assert run("migrate").returncode == 0
+    with subprocess.Popen([*COMMAND, "runner"], env=environment, stderr=subprocess.DEVNULL) as process:
+        until(lambda: run("doctor").returncode == 0, what="The runner")
+        yield
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_a_piped_question_gets_the_bare_answer(run: Run, environment: Environment) -> None:
+    done = run("chat", said="/say **Bold** words\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "**Bold** words\n", "")
+    assert runners_of(environment) == []
+
+
+def test_beside_a_runner_it_starts_none(run: Run, runner: None, environment: Environment, tmp_path: Path) -> None:
+    done = run("chat", said="/say Hello")
+    assert (done.returncode, done.stdout) == (0, "Hello\n")
+    assert not (tmp_path / "instance" / "runner.log").exists()
+    assert len(runners_of(environment)) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "more", "sentence"),
+    [
+        ("/fail", {}, "The model could not answer."),
+        ("", {}, "Write something first."),
+        ("x" * 20, {"CHATSITE_MESSAGE_CHARS": "10"}, "This message has 20 characters; at most 10"),
+    ],
+)
+def test_what_goes_wrong_is_said_on_stderr(run: Run, said: str, more: dict[str, str], sentence: str) -> None:
+    done = run("chat", said=said, **more)
+    assert done.returncode == 1
+    assert done.stderr.startswith(sentence)
+    assert sentence not in done.stdout
+
+
+def test_a_bad_setting_is_one_sentence(run: Run) -> None:
+    done = run("chat", said="Hello", CHATSITE_TICK_MS="soon")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "CHATSITE_TICK_MS='soon' cannot be used: it must be a number.\n"
+
+
+def test_a_model_that_cannot_be_had_is_said_and_the_question_is_not_left_waiting(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "hollow").mkdir()
+    done = run("chat", said="Hello", CHATSITE_MODEL=str(tmp_path / "hollow"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("The model cannot be loaded: ")
+
+
+def test_the_identity_of_the_terminal_is_its_owners_alone(run: Run, tmp_path: Path) -> None:
+    run("chat", said="/say Hello")
+    for name in ("terminal_token", "runner.log"):
+        assert stat.S_IMODE((tmp_path / "instance" / name).stat().st_mode) == 0o600
+
+
+def test_a_conversation_at_a_terminal(keyboard: Callable[..., Keyboard], environment: Environment) -> None:
+    person = keyboard("chat")
+    person.expect("/help lists the commands")
+    person.type("//say The *first* answer\r")
+    person.expect("The first answer")
+    person.type("/new\r")
+    person.expect("A new conversation.")
+    person.type("//say The second answer\r")
+    person.expect("The second answer")
+    person.type("/list\r")
+    person.expect("1  /say The second answer")
+    person.expect("2  /say The *first* answer")
+    person.type("/open 2\r")
+    person.expect("> /say The *first* answer")
+    person.expect("The first answer")
+    person.type("/open 9\r")
+    person.expect("Say which one by its number")
+    person.type("/model\r")
+    person.expect("Demo script")
+    person.type("/nonsense\r")
+    person.expect("There is no command /nonsense")
+    assert len(runners_of(environment)) == 1
+    person.type("\x04")
+    assert person.left() == 0
+    assert runners_of(environment) == []
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_program(keyboard: Callable[..., Keyboard]) -> None:
+    person = keyboard("chat")
+    person.expect("/help lists the commands")
+    person.type("half a line\x03")
+    person.type("//long 3000\r")
+    person.expect("word20")
+    person.type("\x03")
+    person.expect("Stopped.")
+    person.type("//say Still here\r")
+    person.expect("Still here")
+    person.expect("Still here")
+    person.type("/quit\r")
+    assert person.left() == 0
+    assert "word3000" not in person.seen
+
+
+def test_a_killed_runner_of_the_terminal_is_replaced(
+    keyboard: Callable[..., Keyboard], environment: Environment
+) -> None:
+    person = keyboard("chat", CHATSITE_LEASE_SECONDS="1", CHATSITE_SCRIPTED_TOKENS_PER_SECOND="100")
+    person.expect("/help lists the commands")
+    person.type("//long 150\r")
+    person.expect("word20")
+    runners_of(environment)[0].kill()
+    person.expect("word150")
+    person.type("\x04")
+    assert person.left() == 0
+
+
+def test_the_model_cannot_steer_the_terminal(keyboard: Callable[..., Keyboard]) -> None:
+    person = keyboard("chat")
+    person.expect("/help lists the commands")
+    # Ctrl-V lets the next key through as it is, here the one that begins an escape sequence.
+    person.type("//say a\x16\x1b]0;owned\x16\x07b\r")
+    person.expect("This message holds control characters")
+    person.type("\x04")
+    assert person.left() == 0
+
+
+def test_it_speaks_spanish(keyboard: Callable[..., Keyboard], run: Run) -> None:
+    assert run("chat", said="", LANG="es_ES.UTF-8").stderr == "Escribe algo primero.\n"

@@ -1,0 +1,69 @@
+"""The small commands, and what the repository says about itself."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from chatsite.cli.settings import page
+from chatsite.config import ROOT
+from tests.cli.conftest import Run
+
+
+def test_the_page_about_settings_is_up_to_date() -> None:
+    assert (ROOT / "docs" / "settings.md").read_text() == page(), "run `chatsite settings > docs/settings.md`"
+
+
+def test_settings_prints_that_page(run: Run) -> None:
+    assert run("settings").stdout == page()
+
+
+def test_every_pin_stands_in_the_constraints_too() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = project["dependencies"] + [pin for pins in project["optional-dependencies"].values() for pin in pins]
+    constraints = {line.lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert [pin for pin in pins if re.sub(r"\[.*?\]", "", pin).lower() not in constraints] == []
+
+
+@pytest.mark.parametrize("command", ["--help", "settings", "setup", "migrate"])
+def test_commands_that_write_no_answers_leave_torch_alone(command: str, run: Run) -> None:
+    program = "import sys; from chatsite.cli import commands; commands(sys.argv[1:], standalone_mode=False); "
+    program += "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, command],
+        env={"CHATSITE_MODEL": "scripted", "CHATSITE_INSTANCE": "/dev/null/none"} if command == "--help" else None,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_two_migrations_at_once_are_one_after_the_other(run: Run) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        done = list(pool.map(lambda _: run("migrate"), range(3)))
+    assert [one.returncode for one in done] == [0, 0, 0], [one.stderr for one in done]
+    assert "MEND  no runner" in run("doctor").stdout
+
+
+def test_the_doctor_says_what_ails(run: Run) -> None:
+    done = run("doctor")
+    assert done.returncode == 1
+    assert "run `chatsite migrate`" in done.stdout
+    assert "MEND  no runner" in done.stdout
+
+
+def test_a_setup_with_nothing_to_do_says_nothing(run: Run) -> None:
+    done = run("setup")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_model_that_does_not_exist_stops_the_setup(run: Run) -> None:
+    done = run("setup", CHATSITE_MODEL="nothing")
+    assert done.returncode == 2
+    assert done.stderr.startswith("CHATSITE_MODEL='nothing' cannot be used: ")

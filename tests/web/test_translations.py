@@ -1,0 +1,144 @@
+"""Every sentence is in both languages, and no page mixes them."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+
+import pytest
+from babel.messages import Catalog
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
+from babel.messages.mofile import read_mo, write_mo
+from babel.messages.pofile import read_po
+from markupsafe import escape
+
+from chatsite.config import ROOT
+from tests.web.conftest import Browser
+from tests.web.test_templates import NAMES, TAG, pages, source
+
+SPANISH = ROOT / "chatsite" / "translations" / "es" / "LC_MESSAGES" / "messages.po"
+KEYWORDS = {**DEFAULT_KEYWORDS, "sentence": None}
+SHOWN = {"aria-label", "title", "placeholder", "alt", "label", "content"}
+# Names are the same in every language.
+NAMES_OF_THINGS = {"chatsite"}
+LETTERS = re.compile(r"[^\W\d_]{2,}")
+
+
+def ids_in_code() -> set[str | tuple[str, ...]]:
+    """All texts that code and templates mark for translation."""
+    with (ROOT / "babel.cfg").open() as file:
+        methods, options = parse_mapping_cfg(file)
+    found: set[str | tuple[str, ...]] = set()
+    for top in ("chatsite", "templates"):
+        mapping = [(pattern.removeprefix(f"{top}/"), method) for pattern, method in methods if pattern.startswith(top)]
+        choices = {pattern.removeprefix(f"{top}/"): values for pattern, values in options.items()}
+        for _, _, text, _, _ in extract_from_dir(ROOT / top, mapping, choices, KEYWORDS):
+            found.add(text)
+    return found
+
+
+@pytest.fixture(scope="module")
+def spanish() -> Catalog:
+    """The Spanish catalogue."""
+    with SPANISH.open("rb") as file:
+        return read_po(file, locale="es")
+
+
+def test_every_text_is_translated_and_none_is_left_over(spanish: Catalog) -> None:
+    translated = {message.id for message in spanish if message.id}
+    assert ids_in_code() == translated
+
+
+def test_no_translation_is_empty_or_a_guess(spanish: Catalog) -> None:
+    for message in spanish:
+        texts = message.string if isinstance(message.string, tuple) else (message.string,)
+        assert all(texts), message.id
+        assert not message.fuzzy, message.id
+
+
+def test_a_translation_has_the_places_of_its_text(spanish: Catalog) -> None:
+    for message in spanish:
+        if message.id:
+            assert [str(error) for error in message.check(spanish)] == []
+            ids, texts = ([text] if isinstance(text, str) else list(text) for text in (message.id, message.string))
+            places = {frozenset(re.findall(r"%\(\w+\)s", text)) for text in (*ids, *texts)}
+            assert len(places) == 1, message.id
+
+
+def test_the_compiled_catalogue_is_of_this_text(spanish: Catalog) -> None:
+    made = io.BytesIO()
+    write_mo(made, spanish)
+    made.seek(0)
+    with SPANISH.with_suffix(".mo").open("rb") as file:
+        shipped, compiled = (read_mo(each) for each in (file, made))
+    texts = [[(message.id, message.string) for message in each if message.id] for each in (shipped, compiled)]
+    assert texts[0] == texts[1], "Compile it: see docs/design.md."
+
+
+class Literals(HTMLParser):
+    """What a reader would see of a template's own text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag != "meta":
+            self.found += [value or "" for name, value in attrs if name in SHOWN or name.startswith("data-")]
+
+    def handle_data(self, data: str) -> None:
+        self.found.append(data)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_template_has_no_words_of_its_own(name: str) -> None:
+    literals = Literals()
+    literals.feed(TAG.sub("", source(name)))
+    words = {word for text in literals.found for word in LETTERS.findall(text)}
+    assert not words - NAMES_OF_THINGS
+
+
+def english_only(spanish: Catalog) -> Iterator[str]:
+    """The texts that a Spanish page must not have: whole ones, without places, that Spanish says otherwise."""
+    for message in spanish:
+        text, other = (message.id, message.string) if isinstance(message.id, str) else ("", "")
+        if text and text != other and "%(" not in text and len(text) > 3:
+            yield text
+
+
+def test_no_spanish_page_has_an_english_text(alice: Browser, answer: Callable[..., None], spanish: Catalog) -> None:
+    alice.client.set_cookie("chatsite_language", "es")
+    answer()
+    for html in pages(alice, answer):
+        assert '<html lang="es">' in html
+        shown = re.sub(r"<(?:script|link|meta|use)[^>]*>", "", html)
+        for text in english_only(spanish):
+            assert not re.search(rf"[>\"]\s*{re.escape(str(escape(text)))}\s*[<\"]", shown), text
+
+
+def test_the_language_is_chosen_in_a_form_and_kept(alice: Browser) -> None:
+    assert '<html lang="en">' in alice.get("/").text
+    response = alice.send("POST", "/language", language="es", next="/conversations")
+    assert response.headers["Location"] == "/conversations"
+    assert "Nueva conversación" in alice.get("/").text
+    alice.send("POST", "/language", language="en")
+    assert "New conversation" in alice.get("/").text
+
+
+def test_numbers_and_days_are_written_as_the_language_writes_them(alice: Browser, answer: Callable[..., None]) -> None:
+    conversation = alice.start("Una pregunta")
+    alice.client.set_cookie("chatsite_language", "es")
+    answer()
+    page = alice.get(f"/conversations/{conversation}").text
+    assert "Hoy" in page
+    assert "2 tokens" in page
+    assert re.search(r"\d,\d s hasta el primer token", page)
+
+
+def test_errors_speak_spanish(alice: Browser) -> None:
+    alice.client.set_cookie("chatsite_language", "es")
+    assert "Escribe algo primero." in alice.ask(" ", htmx=True).text
+    assert "Este mensaje tiene 9000 caracteres" in alice.ask("x" * 9000, htmx=True).text
