@@ -62,3 +62,5 @@ $(VENV)/.dev-stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	# Older ones cannot tell how far a download is.
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet 'pip>=25.1'
