@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask
+if TYPE_CHECKING:
+    from flask import Flask
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
@@ -14,6 +15,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     Settings come from the environment (`chatsite.config.SETTINGS`); `config` overrides them by name, and after them any
     Flask configuration. Raises ConfigError for a setting that cannot be used.
     """
+    # Imported here, so that gunicorn's master and the small commands start without all of it.
+    from flask import Flask
+
     from chatsite import database, extensions, logs, web
     from chatsite.config import ROOT, SETTINGS, flask_config, read_settings
 

@@ -109,6 +109,12 @@ SETTINGS = (
     Setting("QUEUE_PER_USER", number(1, 1000), "3", "Answers one visitor may have waiting or being written at a time."),
     Setting("QUEUE_TOTAL", number(1, 100_000), "50", "Answers that may be waiting or being written in all."),
     Setting("STREAMS_PER_USER", number(1, 1000), "12", "Answers one visitor may watch at a time, in one web worker."),
+    Setting(
+        "STREAM_SEND_SECONDS",
+        number(0.1, 3600, float),
+        "20",
+        "How long a browser may take to accept what a stream sends before the stream is cut.",
+    ),
     Setting("ANSWER_TOKENS", number(1, 100_000), "512", "Longest answer, in tokens."),
     Setting("ANSWER_SECONDS", number(1, 86_400), "300", "Longest time one answer may be written."),
     Setting("LEASE_SECONDS", number(0.5, 600, float), "5", "After how long a runner that says nothing counts as dead."),

@@ -138,7 +138,7 @@ class Watch:
         cursor = self._connection.cursor()
         version = cursor.execute("PRAGMA data_version").fetchone()[0]
         cursor.close()
-        changed = version != self._version
+        changed: bool = version != self._version
         self._version = version
         return changed
 

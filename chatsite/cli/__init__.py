@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -41,9 +42,9 @@ def runner(parent: int) -> None:
 @commands.command()
 def migrate() -> None:
     """Check the settings and bring the database up to date."""
-    from chatsite.cli.database import migrate
+    from chatsite.cli.starting import prepare
 
-    migrate()
+    prepare()
 
 
 @commands.command()
@@ -88,6 +89,15 @@ def settings() -> None:
     from chatsite.cli.settings import page
 
     click.echo(page(), nl=False)
+
+
+@commands.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def backup(file: Path) -> None:
+    """Write a whole copy of the SQLite database to FILE while the site runs."""
+    from chatsite.cli.backup import back_up
+
+    back_up(file)
 
 
 @commands.command()

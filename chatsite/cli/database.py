@@ -10,23 +10,10 @@ from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy import text
 
-from chatsite import create_app
-from chatsite.cli.models import entry_of
 from chatsite.database import db
 
 # Any number will do, as long as nothing else in the same PostgreSQL database takes the lock of that number.
 MIGRATION_LOCK = 7_240_771
-
-
-def migrate() -> None:
-    """Check the settings and bring the database up to date.
-
-    Raises ConfigError for a setting that cannot be used.
-    """
-    app = create_app()
-    if app.config["RUNNER"] == "supervised":
-        entry_of(app.config["MODEL"])
-    bring_up_to_date(app)
 
 
 def bring_up_to_date(app: Flask) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -26,6 +27,8 @@ def setup() -> None:
     entry = entry_of(config["MODEL"])
     if entry.source is None or isinstance(entry.source, Folder):
         return
+    # The libraries that convert draw bars of their own, which would get into the way of ours.
+    os.environ.setdefault("TQDM_DISABLE", "1")
     with Bar(entry) as bar:
         ensure(entry, config["MODELS"], bar.report)
 

@@ -28,6 +28,8 @@ def run(parent: int = 0) -> NoReturn:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
+    # Bars for people make no sense in a log.
+    os.environ.setdefault("TQDM_DISABLE", "1")
     # The model takes all the processors it can get; the pages come first.
     os.nice(NICENESS)
     if parent:

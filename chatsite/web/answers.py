@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from flask import Flask, current_app
-from flask_babel import gettext
+from flask_babel import get_locale, gettext
 from markupsafe import Markup
 
 from chatsite.engine.catalogue import Entry, resolve
@@ -108,4 +109,10 @@ def model(found: Runner | None = None) -> Entry | None:
 
 
 def _labels() -> Labels:
+    return _labels_in(str(get_locale()))
+
+
+@lru_cache
+def _labels_in(_language: str) -> Labels:
+    """Asked for with every block, so remembered by language, which is the one of the page under way."""
     return Labels(copy=gettext("Copy"), code=gettext("Code"), table=gettext("Table"))

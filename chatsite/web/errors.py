@@ -65,6 +65,9 @@ def _http(error: HTTPException) -> Response:
 
 
 def _broken(error: Exception) -> Response:
+    if type(error).__module__ == "gunicorn.http.errors":
+        # The body was no HTTP, which shows only when it is read.
+        return respond(gettext(SENTENCES[400]), 400)
     log.error("request_broke", error=type(error).__name__, exc_info=error)
     return respond(gettext(SENTENCES[500]), 500)
 

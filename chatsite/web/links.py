@@ -7,6 +7,7 @@ from werkzeug.wrappers import Response
 
 from chatsite.services import links
 from chatsite.web.access import become
+from chatsite.web.fragments import sidebar
 
 bp = Blueprint("links", __name__)
 
@@ -16,7 +17,7 @@ def show(link: str) -> str:
     """Ask whether it is meant. Raises LinkSpentError."""
     config = current_app.config
     links.check(config["INSTANCE"], config["SECRET_KEY"], link)
-    return render_template("links/show.html", link=link)
+    return render_template("links/show.html", link=link, sidebar=sidebar())
 
 
 @bp.post("/links/<link>")

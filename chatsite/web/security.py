@@ -6,7 +6,7 @@ import secrets
 import time
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, abort, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 log = structlog.get_logger()
@@ -38,7 +38,8 @@ HEADERS = {
 
 def init_app(app: Flask) -> None:
     """Set the headers on every response, name every request in the log, and trust the configured proxies."""
-    app.before_request(_begin)
+    # First of all, so that what the check of the CSRF token refuses has a name in the log too.
+    app.before_request_funcs.setdefault(None, []).insert(0, _begin)
     app.after_request(_finish)
     proxies = app.config["PROXIES"]
     if proxies:
@@ -56,6 +57,9 @@ def _begin() -> None:
     g.request_id = secrets.token_hex(8)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request=g.request_id)
+    if None in request.form:
+        # Flask-WTF breaks on a part of a multipart form that has no name.
+        abort(400)
 
 
 def _finish(response: Response) -> Response:

@@ -7,6 +7,8 @@ comes back is sent only what it lacks.
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
 from collections import Counter
@@ -50,6 +52,7 @@ def show(public_id: str) -> Response:
     stream = _Stream(current_app._get_current_object(), request.environ, message)  # type: ignore[attr-defined]
     response = Response(stream.events(request.headers.get("Last-Event-ID", "")), mimetype="text/event-stream")
     response.call_on_close(leave)
+    response.call_on_close(stream.hang_up)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     return response
@@ -116,12 +119,17 @@ class _Stream:
         self._app = app
         # One context, entered again and again: what the request says is read once, its database session is not kept.
         self._context = app.request_context(environ)
+        self._socket: socket.socket | None = environ.get("gunicorn.socket")
+        self._complete = False
         self._public_id = message.public_id
         self._generation_id = message.generation.id if message.generation and message.active else None
         self._view = _View(message)
 
     def events(self, last_event_id: str) -> Iterator[str]:
         """All events, ended in a way that keeps the browser from asking again and again when something broke."""
+        if self._socket:
+            # Who opens a stream and reads nothing must not hold a thread for ever.
+            self._socket.settimeout(self._app.config["STREAM_SEND_SECONDS"])
         try:
             over = True
             if self._generation_id is not None:
@@ -134,6 +142,13 @@ class _Stream:
         except Exception as error:
             log.error("stream_broke", error=type(error).__name__, exc_info=error)
             yield sse("", event="done")
+        self._complete = True
+
+    def hang_up(self) -> None:
+        """End the connection of a stream that was not sent to its end: gunicorn would wait for the browser to end it."""
+        if self._socket and not self._complete:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def _follow(self, generation_id: int, last_event_id: str) -> Generator[str, None, bool]:
         """Send what is written until the generation is over; returns False when this worker ends first."""

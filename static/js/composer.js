@@ -29,11 +29,14 @@ function fit(text) {
   text.style.height = `${text.scrollHeight}px`;
 }
 
+// Where there is no real keyboard, Enter begins a line, and a keyboard on the screen would hide the answer.
+const keyboard = () => !matchMedia("(pointer: coarse)").matches;
+
 document.addEventListener("keydown", (event) => {
   const text = event.target;
   const typing = text.matches?.("#composer textarea") && event.key === "Enter" && !event.shiftKey;
-  // While an input method composes, Enter belongs to it. Where there is no real keyboard, Enter begins a line.
-  if (!typing || event.isComposing || event.keyCode === 229 || matchMedia("(pointer: coarse)").matches) return;
+  // While an input method composes, Enter belongs to it.
+  if (!typing || event.isComposing || event.keyCode === 229 || !keyboard()) return;
   event.preventDefault();
   if (text.value.trim()) text.form.requestSubmit(text.form.querySelector(".send:not(.stop)"));
 });
@@ -54,7 +57,7 @@ document.addEventListener("htmx:after:request", (event) => {
   // What was typed while the request was under way was not sent.
   if (text.value === sent.get(text)) text.value = "";
   fit(text);
-  text.focus();
+  if (keyboard()) text.focus();
 });
 
 document.addEventListener("htmx:error", (event) => {

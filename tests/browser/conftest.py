@@ -166,5 +166,6 @@ def ask(page: Page, text: str) -> None:
 def ask_and_wait(page: Page, text: str) -> None:
     """Ask, and wait until the answer is there."""
     ask(page, text)
+    expect(page.locator(".question").last).to_contain_text(text.splitlines()[0])
     expect(page.locator("article.message-assistant").last).not_to_have_attribute("aria-busy", "true")
     expect(page.get_by_role("button", name="Send")).to_be_visible()

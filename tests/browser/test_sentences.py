@@ -38,11 +38,12 @@ def backstage(quiet_site: Site) -> Iterator[Flask]:
 MISTAKES = [
     (" ", "Write something first."),
     ("x" * 4001, "This message has 4001 characters; at most 4000 are possible. Shorten it a little."),
+    ("x" * 120_000, "This is too large to be sent."),
     ("bell\x07", "This message holds control characters, which are no text. Remove them and send it again."),
 ]
 
 
-@pytest.mark.parametrize(("text", "sentence"), MISTAKES, ids=["empty", "long", "control"])
+@pytest.mark.parametrize(("text", "sentence"), MISTAKES, ids=["empty", "long", "too large", "control"])
 def test_a_mistake_keeps_the_text(visitor: Callable[..., Visitor], text: str, sentence: str) -> None:
     page = visitor(refused=True).tab()
     ask(page, text)
@@ -77,6 +78,7 @@ def test_a_second_question_waits_for_the_first_answer(visitor: Callable[..., Vis
     expect(page.get_by_role("alert")).to_contain_text("An answer is still being written here.")
     expect(page.get_by_role("textbox", name="Message")).to_have_value("Too early")
     page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
     expect(page.get_by_role("alert")).to_be_empty()
     page.get_by_role("textbox", name="Message").press("Enter")
     expect(page.locator(".prose").last).to_contain_text("You wrote 2 words.")

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from chatsite.cli.screen import Screen
+from chatsite.cli.terminal import Answer
+from chatsite.models import Status
 from tests.cli.conftest import COMMAND, Environment, Keyboard, Run, runners_of
 from tests.site import until
 
@@ -82,7 +85,7 @@ def test_a_conversation_at_a_terminal(keyboard: Callable[..., Keyboard], environ
     person.expect("The second answer")
     person.type("/list\r")
     person.expect("1  /say The second answer")
-    person.expect("2  /say The *first* answer")
+    person.expect("2  /say The first answer")
     person.type("/open 2\r")
     person.expect("> /say The *first* answer")
     person.expect("The first answer")
@@ -101,7 +104,11 @@ def test_a_conversation_at_a_terminal(keyboard: Callable[..., Keyboard], environ
 def test_ctrl_c_stops_the_answer_and_not_the_program(keyboard: Callable[..., Keyboard]) -> None:
     person = keyboard("chat")
     person.expect("/help lists the commands")
-    person.type("half a line\x03")
+    person.type("half a line")
+    person.expect("half a line")
+    person.type("\x03")
+    person.expect("^C")
+    person.expect(">")
     person.type("//long 3000\r")
     person.expect("word20")
     person.type("\x03")
@@ -127,15 +134,12 @@ def test_a_killed_runner_of_the_terminal_is_replaced(
     assert person.left() == 0
 
 
-def test_the_model_cannot_steer_the_terminal(keyboard: Callable[..., Keyboard]) -> None:
-    person = keyboard("chat")
-    person.expect("/help lists the commands")
-    # Ctrl-V lets the next key through as it is, here the one that begins an escape sequence.
-    person.type("//say a\x16\x1b]0;owned\x16\x07b\r")
-    person.expect("This message holds control characters")
-    person.type("\x04")
-    assert person.left() == 0
+def test_the_model_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen().show([Answer("a\x1b]0;owned\x07b\x9b2Jc\n\nd\x1b[2J", Status.DONE)])
+    printed = capsys.readouterr().out
+    assert "a]0;ownedb2Jc" in printed
+    assert not {"\x1b", "\x07", "\x9b"} & set(printed)
 
 
-def test_it_speaks_spanish(keyboard: Callable[..., Keyboard], run: Run) -> None:
+def test_it_speaks_spanish(run: Run) -> None:
     assert run("chat", said="", LANG="es_ES.UTF-8").stderr == "Escribe algo primero.\n"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import stat
 import subprocess
 import sys
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
+from pysqlite3 import dbapi2 as sqlite
 
 from chatsite.cli.settings import page
+from chatsite.cli.starting import is_up_to_date, newest_migration
 from chatsite.config import ROOT
-from tests.cli.conftest import Run
+from tests.cli.conftest import Environment, Run
 
 
 def test_the_page_about_settings_is_up_to_date() -> None:
@@ -31,17 +37,11 @@ def test_every_pin_stands_in_the_constraints_too() -> None:
 
 
 @pytest.mark.parametrize("command", ["--help", "settings", "setup", "migrate"])
-def test_commands_that_write_no_answers_leave_torch_alone(command: str, run: Run) -> None:
+def test_commands_that_write_no_answers_leave_torch_alone(command: str, environment: Environment) -> None:
     program = "import sys; from chatsite.cli import commands; commands(sys.argv[1:], standalone_mode=False); "
     program += "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", program, command],
-        env={"CHATSITE_MODEL": "scripted", "CHATSITE_INSTANCE": "/dev/null/none"} if command == "--help" else None,
-        capture_output=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr.decode()
+    done = subprocess.run([sys.executable, "-c", program, command], env=environment, timeout=30, check=False)
+    assert done.returncode == 0
 
 
 def test_two_migrations_at_once_are_one_after_the_other(run: Run) -> None:
@@ -51,11 +51,40 @@ def test_two_migrations_at_once_are_one_after_the_other(run: Run) -> None:
     assert "MEND  no runner" in run("doctor").stdout
 
 
+def test_the_quick_look_at_migrations_knows_the_newest_one() -> None:
+    assert newest_migration() == ScriptDirectory(str(ROOT / "migrations")).get_current_head()
+
+
+@pytest.mark.parametrize("spoil", ["DELETE FROM alembic_version", "DROP TABLE alembic_version"])
+def test_a_database_that_lacks_migrations_is_not_up_to_date(run: Run, tmp_path: Path, spoil: str) -> None:
+    url = f"sqlite:///{tmp_path / 'instance' / 'chatsite.db'}"
+    assert not is_up_to_date(url)
+    run("migrate")
+    assert is_up_to_date(url)
+    with contextlib.closing(sqlite.connect(url.removeprefix("sqlite:///"))) as connection:
+        connection.execute(spoil)
+        connection.commit()
+    assert not is_up_to_date(url)
+
+
 def test_the_doctor_says_what_ails(run: Run) -> None:
     done = run("doctor")
     assert done.returncode == 1
     assert "run `chatsite migrate`" in done.stdout
-    assert "MEND  no runner" in done.stdout
+    assert "MEND  runner unknown: the database cannot be read" in done.stdout
+
+
+def test_a_backup_is_a_whole_copy_and_replaces_nothing(run: Run, tmp_path: Path) -> None:
+    run("chat", said="/say Kept")
+    copy = tmp_path / "copy.db"
+    assert run("backup", str(copy)).returncode == 0
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    with contextlib.closing(sqlite.connect(str(copy))) as connection:
+        assert connection.execute("SELECT text FROM message ORDER BY id").fetchall() == [("/say Kept",), ("Kept",)]
+    again = run("backup", str(copy))
+    assert again.returncode == 1
+    assert again.stderr.startswith("There is no backup: ")
+    assert {path.name for path in tmp_path.iterdir()} == {"instance", "copy.db"}
 
 
 def test_a_setup_with_nothing_to_do_says_nothing(run: Run) -> None:

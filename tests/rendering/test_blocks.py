@@ -61,9 +61,7 @@ PIECES = [
     "\x00",
 ]
 DOCUMENTS = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
-WITH_REFERENCES = st.lists(st.sampled_from([*PIECES, "[a]: https://b\n", "\n[a]\n"]), max_size=20).map(
-    "".join
-)
+WITH_REFERENCES = st.lists(st.sampled_from([*PIECES, "[a]: https://b\n", "\n[a]\n"]), max_size=20).map("".join)
 
 
 @st.composite

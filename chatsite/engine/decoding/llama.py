@@ -1,0 +1,231 @@
+"""Llama's architecture (SmolLM2, and Qwen2 but for its biases), one token of many sequences at a time.
+
+The same weights as in transformers' module, joined: query, key and value are one matrix, gate and up another.
+A step touches each weight once for all rows. Rotary positions follow Su et al., "RoFormer" (2021), in the
+half-rotated form that the checkpoints use; grouped-query attention follows Ainslie et al., "GQA" (2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from chatsite.engine.decoding.packing import Matrix, pack
+from chatsite.engine.decoding.slots import Slots, visible
+from chatsite.engine.decoding.stepping import Row, embed_ids
+
+TYPES = {"llama", "qwen2"}
+LIMIT = 16
+
+Attend = Callable[[int, Tensor], Tensor]
+"""Attention of one layer: its number and rotated `[rows, heads, width]` to `[rows, query heads * width]`."""
+Turns = tuple[Tensor, Tensor]
+"""Cosines and signed sines, `[rows, 1, width]` each."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer's weights; norms are `[hidden]`."""
+
+    before: Tensor
+    qkv: Matrix
+    out: Matrix
+    between: Tensor
+    gate_up: Matrix
+    down: Matrix
+
+
+def fits(model: Any) -> bool:
+    """Whether a model is of this architecture, without variations that it has elsewhere."""
+    config = model.config
+    if config.model_type not in TYPES or config.hidden_act != "silu":
+        return False
+    plain_rope = model.model.rotary_emb.rope_type in {"default", "linear", "llama3"}
+    return plain_rope and not getattr(config, "use_sliding_window", False)
+
+
+class LeanLlama:
+    """Runs many sequences through a model that `fits`; with `eight_bits`, steps are in integers.
+
+    Prompts are read in floats at all times: the first token of a chat has outliers that a rounding of its
+    row would spread over all that follows (docs/decisions/decoding.md).
+    """
+
+    limit = LIMIT
+
+    def __init__(self, model: Any, eight_bits: bool = False) -> None:
+        config, body = model.config, model.model
+        self._eps: float = config.rms_norm_eps
+        self._context: int = config.max_position_embeddings
+        self._width: int = body.layers[0].self_attn.head_dim
+        self._groups: int = config.num_key_value_heads
+        self._queries: int = config.num_attention_heads
+        self._embedding: Tensor = body.embed_tokens.weight
+        self._end: Tensor = body.norm.weight
+        joined = [_join(layer) for layer in body.layers]
+        self._reading = [_layer(layer, weights, False) for layer, weights in zip(body.layers, joined, strict=True)]
+        self._reading_head = pack(model.lm_head.weight, None, False)
+        self._layers, self._head = self._reading, self._reading_head
+        if eight_bits:
+            self._layers = [_layer(layer, weights, True) for layer, weights in zip(body.layers, joined, strict=True)]
+            self._head = pack(model.lm_head.weight, None, True)
+        self._rotary = body.rotary_emb
+        self._slots = Slots(len(joined), 2 * self._groups, self._width, self._embedding)
+        self.rows: list[Row] = []
+
+    def open(self, prompt: Sequence[int], prefix: Sequence[int], new: int) -> Row:
+        """Prompt and answer are one sequence of at most the context's length."""
+        unread = [*prompt, *prefix]
+        return Row(prompt, unread, self._context - len(unread), min(self._context, len(unread) + new))
+
+    def bytes(self, row: Row) -> int:
+        """Keys and values of every position it may reach."""
+        return self._slots.bytes(row.most)
+
+    @torch.inference_mode()
+    def read(self, row: Row, most: int) -> Tensor | None:
+        """Read a piece of the prompt by itself, before the sequence takes its place."""
+        if row.cache is None:
+            row.cache = self._slots.space(1, row.most)
+        piece, row.unread = row.unread[:most], row.unread[most:]
+        begin, end = row.read, row.read + len(piece)
+        attend = self._attend_piece(row.cache, begin, end)
+        positions = torch.arange(begin, end, device=row.cache.device)
+        x = self._through(self._reading, piece, positions, attend)
+        row.read = end
+        return None if row.unread else self._reading_head(x[-1:])[0].float()
+
+    def join(self, row: Row) -> None:
+        """Move what was read to a place of its own."""
+        row.place = self._slots.add(row.cache, row.read, row.most)
+        row.cache = None
+        self.rows.append(row)
+
+    @torch.inference_mode()
+    def step(self, rows: Sequence[Row]) -> Tensor:
+        """One token of each of the rows."""
+        first, last = rows[0].place, rows[-1].place + 1
+        reads = embed_ids([row.read for row in rows], self._embedding)
+        attend = self._attend_step(slice(first, last), reads, max(row.read for row in rows) + 1)
+        tokens = [row.token for row in rows]
+        x = self._through(self._layers, tokens, reads, attend)
+        return self._head(x).float()
+
+    def advance(self, row: Row) -> None:
+        """Its token is part of what was read."""
+        row.read += 1
+        self._slots.lengths[row.place] = row.read
+
+    def leave(self, row: Row) -> None:
+        """Free its place; the last one moves there."""
+        row.cache = None
+        if row.place >= 0:
+            self._slots.remove(row.place)
+            last = self.rows.pop()
+            if last is not row:
+                self.rows[row.place] = last
+                last.place = row.place
+            row.place = -1
+
+    def _through(self, layers: list[Layer], ids: Sequence[int], positions: Tensor, attend: Attend) -> Tensor:
+        """All layers: `ids` and their `positions` (`[rows]`) to normalised hidden states `[rows, hidden]`."""
+        x = self._embedding[embed_ids(ids, self._embedding)]
+        turns = self._turns(positions)
+        for number, layer in enumerate(layers):
+            heads = layer.qkv(self._norm(x, layer.before)).view(len(x), -1, self._width)
+            _rotate(heads[:, : self._queries + self._groups], turns)
+            x = x + layer.out(attend(number, heads))
+            gate, up = layer.gate_up(self._norm(x, layer.between)).chunk(2, -1)
+            x = x + layer.down(functional.silu(gate).mul_(up))
+        return self._norm(x, self._end)
+
+    def _turns(self, positions: Tensor) -> Turns:
+        """The angles of positions (`[rows]`): cosines, and sines with the sign that `_rotate` needs."""
+        cos, sin = (part.transpose(0, 1) for part in self._rotary(self._embedding, positions[None]))
+        below, above = sin.chunk(2, -1)
+        return cos, torch.cat([-below, above], -1)
+
+    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Root-mean-square norm (Zhang and Sennrich, 2019), in float32 as the checkpoints were trained."""
+        x32 = x.float()
+        rms = torch.linalg.vector_norm(x32, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(self._eps).rsqrt_()
+        return (x32 * rms).to(x.dtype) * weight
+
+    def _attend_piece(self, cache: Tensor, begin: int, end: int) -> Attend:
+        """Attention within one sequence, whose positions `begin` to `end` are new; `cache` is its own."""
+        seen = torch.arange(begin, end, device=cache.device) + 1
+        mask = visible(seen, end, cache)
+        mask = None if mask is None else mask.view(len(seen), end).repeat(self._queries // self._groups, 1)
+
+        def attend(number: int, heads: Tensor) -> Tensor:
+            own = cache[number, 0]
+            own[:, begin:end] = heads[:, self._queries :].transpose(0, 1)
+            # The queries that share a key stand below one another, as if they were more positions.
+            queries = heads[:, : self._queries].transpose(0, 1).reshape(self._groups, -1, self._width)
+            keys, values = own[: self._groups, :end], own[self._groups :, :end]
+            seen = functional.scaled_dot_product_attention(queries[None], keys[None], values[None], attn_mask=mask)
+            return seen.view(self._queries, -1, self._width).transpose(0, 1).flatten(1)
+
+        return attend
+
+    def _attend_step(self, places: slice, reads: Tensor, end: int) -> Attend:
+        """Attention of one new position in each of some places; `reads` (`[rows]`) is where it is."""
+        cache = self._slots.cache[:, places]
+        mask = visible(reads + 1, end, cache)
+        numbers = torch.arange(len(reads), device=reads.device)[:, None]
+        every = torch.arange(2 * self._groups, device=reads.device)[None]
+        where = (numbers, every, reads[:, None])
+
+        def attend(number: int, heads: Tensor) -> Tensor:
+            own = cache[number]
+            own.index_put_(where, heads[:, self._queries :])
+            queries = heads[:, : self._queries].view(len(heads), self._groups, -1, self._width)
+            keys, values = own[:, : self._groups, :end], own[:, self._groups :, :end]
+            seen: Tensor = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+            return seen.reshape(len(heads), -1)
+
+        return attend
+
+
+def _join(layer: Any) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Query, key and value as one matrix, its bias, and gate and up as one.
+
+    The module keeps working on views of the joined ones, so that nothing is stored twice.
+    """
+    attention, mlp = layer.self_attn, layer.mlp
+    projections = [attention.q_proj, attention.k_proj, attention.v_proj]
+    qkv, gate_up = _fuse(projections), _fuse([mlp.gate_proj, mlp.up_proj])
+    biases = [projection.bias for projection in projections]
+    return qkv, None if biases[0] is None else torch.cat(biases).detach(), gate_up
+
+
+def _fuse(linears: list[Any]) -> Tensor:
+    joined = torch.cat([linear.weight for linear in linears]).detach()
+    for linear, part in zip(linears, joined.split([len(linear.weight) for linear in linears]), strict=True):
+        linear.weight = torch.nn.Parameter(part, requires_grad=False)
+    return joined
+
+
+def _layer(layer: Any, joined: tuple[Tensor, Tensor | None, Tensor], eight_bits: bool) -> Layer:
+    qkv, bias, gate_up = joined
+    out, down = layer.self_attn.o_proj, layer.mlp.down_proj
+    return Layer(
+        before=layer.input_layernorm.weight,
+        qkv=pack(qkv, bias, eight_bits),
+        out=pack(out.weight, out.bias, eight_bits),
+        between=layer.post_attention_layernorm.weight,
+        gate_up=pack(gate_up, None, eight_bits),
+        down=pack(down.weight, None, eight_bits),
+    )
+
+
+def _rotate(heads: Tensor, turns: Turns) -> None:
+    """Rotate heads (`[rows, heads, width]`) in place by their positions' angles."""
+    cos, sin = turns
+    swapped = heads.roll(heads.shape[-1] // 2, -1)
+    heads.mul_(cos).addcmul_(swapped, sin)

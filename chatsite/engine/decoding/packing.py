@@ -1,0 +1,97 @@
+"""Matrices packed for the step: 32 or 16-bit floats as they are, or eight bits with one scale a channel.
+
+Eight bits on a processor multiply integers: the weights were rounded once, a scale for each output channel,
+and the activations are rounded at every call (`torch.ops.quantized.linear_dynamic`). That operator takes one
+scale for all rows of a call, so that one request's outlier would coarsen every other request. Here each row is
+brought to a largest magnitude of 1 before and scaled back after, and a guard row that holds -1 and 1 keeps the
+operator's own scale the same at every call: what a row gives does not depend on the rows beside it.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Matrix = Callable[[Tensor], Tensor]
+"""Multiplies rows: shape `[rows, inputs]` to `[rows, outputs]`."""
+
+LEVELS = 127
+# A row of zeros has no scale; any positive one will do.
+LEAST_SCALE = 1e-12
+
+
+def has_eight_bits() -> bool:
+    """Whether this processor multiplies bytes exactly; older ones add pairs of products in 16 bits."""
+    vnni: bool = torch.cpu._is_vnni_supported()  # type: ignore[no-untyped-call]
+    return "x86" in torch.backends.quantized.supported_engines and vnni
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor has instructions for bfloat16, without which it is slower than float32."""
+    return bool(torch.cpu._is_avx512_bf16_supported())  # type: ignore[no-untyped-call]
+
+
+def plain(weight: Tensor, bias: Tensor | None = None) -> Matrix:
+    """A matrix in the precision it has: `weight` is `[outputs, inputs]`, `bias` `[outputs]`."""
+
+    def multiply(x: Tensor) -> Tensor:
+        return functional.linear(x, weight, bias)
+
+    return multiply
+
+
+class _Rooms(threading.local):
+    """Room for rows after a guard row, by the number of inputs; each thread has its own."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[int, Tensor] = {}
+
+    def get(self, inputs: int, rows: int) -> Tensor:
+        """A guard row, which holds -1 and 1, and room for `rows` more (shape `[1 + rows, inputs]`)."""
+        room = self._rooms.get(inputs)
+        if room is None or len(room) <= rows:
+            room = self._rooms[inputs] = torch.zeros(1 + rows, inputs)
+            room[0, 0], room[0, -1] = -1.0, 1.0
+        return room[: 1 + rows]
+
+
+_rooms = _Rooms()
+
+
+class EightBits:
+    """A matrix of eight-bit integers with a scale for each output channel; rows in and out are float32."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        self._bias = None if bias is None else bias.float()
+        self._inputs = weight.shape[1]
+        self._packed = _pack(weight.float())
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Shape `[rows, inputs]` to `[rows, outputs]`."""
+        scale = x.abs().amax(-1, keepdim=True).clamp_min_(LEAST_SCALE)
+        room = _rooms.get(self._inputs, len(x))
+        torch.div(x, scale, out=room[1:])
+        y: Tensor = torch.ops.quantized.linear_dynamic(room, self._packed)[1:]
+        return y.mul_(scale) if self._bias is None else torch.addcmul(self._bias, y, scale)
+
+
+def _pack(weight: Tensor) -> torch.ScriptObject:
+    """Round to the nearest of 255 levels, the same number on either side of 0, a scale for each row."""
+    scales = (weight.abs().amax(1) / LEVELS).clamp_min(LEAST_SCALE).double()
+    with warnings.catch_warnings():
+        # The way to make such a tensor is to go in a later torch; the version is pinned, the operator is not to go.
+        warnings.simplefilter("ignore")
+        offsets = torch.zeros(len(weight), dtype=torch.long)
+        rounded = torch.quantize_per_channel(weight, scales, offsets, 0, torch.qint8)
+        packed: torch.ScriptObject = torch.ops.quantized.linear_prepack(rounded, None)
+    return packed
+
+
+def pack(weight: Tensor, bias: Tensor | None, eight_bits: bool) -> Matrix:
+    """A matrix in eight bits, or in the precision it has."""
+    return EightBits(weight, bias) if eight_bits else plain(weight, bias)

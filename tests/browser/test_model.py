@@ -1,0 +1,93 @@
+"""The whole story once more with the embedded model: what a newcomer sees after `make run`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from chatsite.config import ROOT
+from tests.browser.conftest import Site, Visitor, ask, ask_and_wait, serve
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
+
+MODELS = Path(os.environ.get("CHATSITE_TEST_MODELS") or ROOT / "instance" / "models")
+STORY = "Write a very long story about a river that wanted to become a mountain."
+
+
+@pytest.fixture(scope="module")
+def model_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with the embedded model, which is fetched now if no earlier run has left it."""
+    folder = tmp_path_factory.mktemp("model-site")
+    MODELS.mkdir(parents=True, exist_ok=True)
+    (folder / "models").symlink_to(MODELS)
+    with serve(folder, MODEL="smollm2-135m-instruct") as running:
+        yield running
+
+
+def length(page: Page) -> int:
+    """How many characters of the last answer are on the page."""
+    return len(page.locator(".prose").last.inner_text())
+
+
+def grows(page: Page) -> None:
+    """See the last answer grow twice."""
+    for _ in range(2):
+        before = length(page)
+        page.wait_for_function(
+            "before => [...document.querySelectorAll('.prose')].at(-1).innerText.length > before", arg=before
+        )
+
+
+def test_a_conversation_with_the_model(visitor: Callable[..., Visitor], model_site: Site) -> None:
+    page = visitor(model_site).tab()
+    expect(page.get_by_text("SmolLM2 135M Instruct").first).to_be_visible()
+    ask_and_wait(page, "What is the capital of France?")
+    expect(page.locator(".prose").last).to_contain_text("Paris")
+    expect(page.locator("article.message-assistant").last).to_contain_text("tokens per second")
+    first = page.url
+
+    page.get_by_role("link", name="New conversation").first.click()
+    ask(page, STORY)
+    grows(page)
+    expect(page.locator("#conversations .row-title")).to_have_count(2)
+    page.reload()
+    grows(page)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("You stopped this answer.").first).to_be_visible()
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    stopped = length(page)
+    assert stopped > 0
+
+    page.go_back()
+    page.go_back()
+    expect(page).to_have_url(first)
+    expect(page.locator(".prose").last).to_contain_text("Paris")
+    page.get_by_role("link", name="What is the capital of France?", exact=True).hover()
+    page.get_by_role("link", name="Rename “What is the capital of France?”").click()
+    page.get_by_role("textbox", name="Title").fill("France")
+    page.keyboard.press("Enter")
+    expect(page).to_have_title("France · chatsite")
+    page.get_by_role("link", name="Delete “France”").click()
+    page.get_by_role("button", name="Delete").click()
+    expect(page).to_have_url(re.compile("/$"))
+    expect(page.locator("#conversations .row-title")).to_have_count(1)
+
+
+def test_a_conversation_with_the_model_without_javascript(
+    visitor: Callable[..., Visitor], model_site: Site
+) -> None:
+    page = visitor(model_site, java_script_enabled=False).tab()
+    ask(page, "What is the capital of France?")
+    expect(page.locator(".prose").last).to_contain_text("Paris", timeout=30000)
+    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=30000)
+    ask(page, STORY)
+    expect(page.locator(".prose")).to_have_count(2)
+    expect(page.locator(".prose").last).to_contain_text(re.compile(r"\w+ \w+ \w+"), timeout=30000)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("You stopped this answer.").first).to_be_visible()
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
