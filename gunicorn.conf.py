@@ -52,7 +52,7 @@ def when_ready(server: Any) -> None:
     if settings["RUNNER"] == "supervised":
         server.supervisor = Supervisor(settings["RUNNER_PAUSE_SECONDS"])
         server.supervisor.start()
-        _tell_the_runner_first(server)
+    _listen(server)
 
 
 def on_reload(server: Any) -> None:
@@ -76,9 +76,10 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Let streams see when gunicorn wants the worker to end."""
+    """Let streams see when gunicorn wants the worker to end, and leave Ctrl-C to the master."""
     from wsgi import app
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     app.extensions["gunicorn_worker"] = worker
 
 
@@ -92,15 +93,19 @@ def _address(listener: str) -> str:
     return listener.replace("//0.0.0.0:", "//localhost:").replace("//[::]:", "//localhost:")
 
 
-def _tell_the_runner_first(server: Any) -> None:
-    """Have the runner end while the workers do, and not after them."""
-    master = os.getpid()
+def _listen(server: Any) -> None:
+    """Have the runner end while the workers do, and not after them; take the first Ctrl-C for SIGTERM.
+
+    gunicorn would cut open streams at a Ctrl-C, and workers that hear it twice may hang for `graceful_timeout`.
+    """
+    master, heard = os.getpid(), []
 
     def end(number: int, frame: FrameType | None) -> None:
         # A worker that was just forked still has this handler, and the runner is not its to end.
-        if os.getpid() == master:
+        if os.getpid() == master and server.supervisor:
             server.supervisor.end()
-        server.signal(number, frame)
+        server.signal(signal.SIGTERM if number == signal.SIGINT and not heard else number, frame)
+        heard.append(number)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, end)

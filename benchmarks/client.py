@@ -9,6 +9,8 @@ import urllib.parse
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 
+from tests.site import Site
+
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 
 
@@ -19,6 +21,11 @@ class Answer:
     status: int
     body: str
     seconds: float
+
+
+def port(site: Site) -> int:
+    """The port that a site listens on."""
+    return int(site.url.rpartition(":")[2])
 
 
 class Client:

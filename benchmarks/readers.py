@@ -100,7 +100,7 @@ class Readers:
 
 
 def _request(path: str, token: str) -> bytes:
-    lines = [f"GET {path} HTTP/1.1", "Host: localhost", "Accept: text/event-stream", f"Cookie: chatsite_visitor={token}"]
+    lines = [f"GET {path} HTTP/1.1", "Host: localhost", f"Cookie: chatsite_visitor={token}"]
     return "\r\n".join([*lines, "", ""]).encode()
 
 

@@ -9,11 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from flask import Flask
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from chatsite import create_app
 from chatsite.database import db, now, write
-from chatsite.models import Conversation, Generation, Message, Role, Status, User
+from chatsite.models import ACTIVE, Conversation, Generation, Message, Role, Status, User
 from chatsite.models.conversation import public_id
 from chatsite.services import accounts, messages
 from chatsite.services.generations import Limits
@@ -26,7 +26,7 @@ ANSWER = "An answer of **some** length.\n\n- One point.\n- Another point.\n\n" +
 
 @dataclass(frozen=True)
 class Stored:
-    """A visitor and the newest of their conversations; `after_first_page` is where the second page of them begins."""
+    """A visitor's token, and the newest of their conversations."""
 
     token: str
     conversation: str
@@ -35,7 +35,8 @@ class Stored:
 @contextmanager
 def entered(instance: Path) -> Iterator[Flask]:
     """An app on the database of the site in `instance`, entered."""
-    app = create_app({"INSTANCE": instance, "MODEL": "scripted", "LOG_LEVEL": "warning", "SQLITE_SYNCHRONOUS": "NORMAL"})
+    settings = {"INSTANCE": instance, "MODEL": "scripted", "LOG_LEVEL": "warning", "SQLITE_SYNCHRONOUS": "NORMAL"}
+    app = create_app(settings)
     with app.app_context():
         yield app
         db.session.remove()
@@ -70,6 +71,19 @@ def newcomers(number: int) -> list[str]:
     return tokens
 
 
+def stop_all() -> None:
+    """Stop all answers that wait or are being written."""
+    with write() as session:
+        session.execute(update(Generation).where(Generation.status.in_(ACTIVE)).values(cancel_requested=True))
+
+
+def is_calm() -> bool:
+    """Whether no answer waits or is being written."""
+    found = db.session.scalar(select(Generation.id).where(Generation.status.in_(ACTIVE)).limit(1))
+    db.session.rollback()
+    return found is None
+
+
 def _store(user_id: int, numbers: range, turns: int, total: int) -> None:
     """Store some conversations in one write; the one with the highest number is the newest."""
     newest = now()
@@ -91,9 +105,8 @@ def _conversation(user_id: int, moment: object, number: int) -> dict[str, object
 
 def _messages(conversation_id: int, turns: int) -> list[dict[str, object]]:
     said = [(Role.USER, "A question of the usual length, about this and that?"), (Role.ASSISTANT, ANSWER)] * turns
-    return [
-        {"public_id": public_id(), "conversation_id": conversation_id, "role": role, "text": text} for role, text in said
-    ]
+    common = {"conversation_id": conversation_id}
+    return [{**common, "public_id": public_id(), "role": role, "text": text} for role, text in said]
 
 
 def _generation(user_id: int, message_id: int) -> dict[str, object]:

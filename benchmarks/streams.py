@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from benchmarks import seeding
-from benchmarks.client import Client
+from benchmarks.client import Client, port
 from benchmarks.figures import Table, ms, p50, p99, ratio
 from tests.site import ROOT, Site, running_site, until
 
@@ -43,6 +43,7 @@ class Load:
     """A number of open streams, and what was measured while they were open."""
 
     streams: int
+    seconds: float
     reading: dict[str, Any]
     probes: list[float]
     cpu: list[float]
@@ -86,14 +87,15 @@ def _answers(site: Site) -> bool:
 def _start_runner(site: Site) -> subprocess.Popen[bytes]:
     environ = {f"CHATSITE_{name}": value for name, value in SETTINGS.items()}
     environ |= {"CHATSITE_INSTANCE": str(site.instance), "CHATSITE_MODEL": "scripted"}
-    command = ["env", *(f"{name}={value}" for name, value in environ.items()), sys.executable, "-m", "benchmarks.stamps"]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHATSITE_")}
+    command = [sys.executable, "-m", "benchmarks.stamps"]
+    return subprocess.Popen(command, cwd=ROOT, env=inherited | environ, stdout=subprocess.DEVNULL)
 
 
 def _load(site: Site, runner: psutil.Process, streams: int, seconds: float) -> Load:
     """Have answers written, open the streams, measure, and let all of it end."""
     plan = site.instance / f"plan-{streams}.json"
-    plan.write_text(json.dumps({"port": _port(site), "streams": _ask(site, streams, seconds), "seconds": seconds}))
+    plan.write_text(json.dumps({"port": port(site), "streams": _ask(site, streams, seconds), "seconds": seconds}))
     command = [sys.executable, "-m", "benchmarks.readers", str(plan)]
     readers = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert readers.stderr is not None
@@ -101,7 +103,9 @@ def _load(site: Site, runner: psutil.Process, streams: int, seconds: float) -> L
         raise RuntimeError("The readers did not come so far as to measure.")
     load = _watch(site, runner, streams, seconds)
     load.reading = json.loads(readers.communicate(timeout=120)[0])
-    _stop_all(site)
+    with seeding.entered(site.instance):
+        seeding.stop_all()
+        until(seeding.is_calm, what="The end of the answers")
     return load
 
 
@@ -122,8 +126,9 @@ def _watch(site: Site, runner: psutil.Process, streams: int, seconds: float) -> 
     probes = _probe_for(site, seconds - 1)
     memory = max(_memory(worker) for worker in workers)
     passed = time.monotonic() - started
-    *cpu, runner_cpu = [(_cpu(process) - was) / passed for process, was in zip([*workers, runner], before, strict=True)]
-    return Load(streams, {}, probes, cpu, runner_cpu, *memory)
+    after = [_cpu(process) for process in [*workers, runner]]
+    *cpu, runner_cpu = [(now - was) / passed for was, now in zip(before, after, strict=True)]
+    return Load(streams, seconds, {}, probes, cpu, runner_cpu, *memory)
 
 
 def _probe_for(site: Site, seconds: float) -> list[float]:
@@ -139,20 +144,10 @@ def _probe_for(site: Site, seconds: float) -> list[float]:
 def _probe(site: Site) -> float:
     """Seconds that /healthz took on a connection of its own."""
     started = time.perf_counter()
-    client = Client(_port(site))
+    client = Client(port(site))
     client.get("/healthz")
     client.close()
     return time.perf_counter() - started
-
-
-def _stop_all(site: Site) -> None:
-    """Wait until the runner has written all stamps it was asked for and no thread of the streams is left."""
-    until(lambda: max(_threads(worker) for worker in site.workers()) >= 0, what="The end of the streams")
-    threading.Event().wait(SETUP_SECONDS / 2)
-
-
-def _threads(process: psutil.Process) -> int:
-    return process.num_threads()
 
 
 def _cpu(process: psutil.Process) -> float:
@@ -166,24 +161,47 @@ def _memory(process: psutil.Process) -> tuple[int, int]:
     return found.rss, found.pss
 
 
-def _port(site: Site) -> int:
-    return int(site.url.rpartition(":")[2])
-
-
 def _lag_table(loads: list[Load]) -> Table:
-    table = Table("From the token to the browser", ["open streams", "lag p50 ms", "lag p99 ms", "first byte p50 ms", "first byte p99 ms", "stamps read", "streams cut"])
+    table = Table(
+        "From the token to the browser",
+        [
+            "open streams",
+            "lag p50 ms",
+            "lag p99 ms",
+            "first byte p50 ms",
+            "first byte p99 ms",
+            "tokens read",
+            "streams cut",
+        ],
+    )
     for load in loads:
-        lags, first = load.reading["lags"], load.reading["first_bytes"]
-        table.add(load.streams, ms(p50(lags)), ms(p99(lags)), ms(p50(first)), ms(p99(first)), len(lags), f"{load.reading['cut'] / load.streams:.1%}")
+        lags, first, cut = load.reading["lags"], load.reading["first_bytes"], load.reading["cut"] / load.streams
+        table.add(load.streams, ms(p50(lags)), ms(p99(lags)), ms(p50(first)), ms(p99(first)), len(lags), f"{cut:.1%}")
     low, high = loads[0], loads[-1]
-    table.notes.append(f"Lag p99 at {high.streams} streams to lag p99 at {low.streams}: {ratio(p99(high.reading['lags']), p99(low.reading['lags']))}.")
+    times = ratio(p99(high.reading["lags"]), p99(low.reading["lags"]))
+    table.notes.append(
+        f"Lag p99 at {high.streams} streams to lag p99 at {low.streams}: {times}. Every answer grows by a paragraph "
+        f"{STAMPS_PER_SECOND} times a second; up to {GENERATIONS} answers are written at once, by one runner."
+    )
     return table
 
 
 def _cost_table(loads: list[Load]) -> Table:
-    table = Table("What streams cost", ["open streams", "/healthz p50 ms", "/healthz p99 ms", "processor of a web worker", "processor of the runner", "KiB/s of a stream"])
+    table = Table(
+        "What open streams cost",
+        [
+            "open streams",
+            "/healthz p50 ms",
+            "/healthz p99 ms",
+            "processor of each web worker",
+            "of the runner",
+            "KiB/s a stream",
+        ],
+    )
     for load in loads:
-        table.add(load.streams, ms(p50(load.probes)), ms(p99(load.probes)), " and ".join(f"{share:.0%}" for share in load.cpu), f"{load.runner_cpu:.0%}")
+        workers = ", ".join(f"{share:.0%}" for share in load.cpu)
+        rate = f"{load.reading['bytes'] / load.seconds / load.streams / 1024:.1f}"
+        table.add(load.streams, ms(p50(load.probes)), ms(p99(load.probes)), workers, f"{load.runner_cpu:.0%}", rate)
     return table
 
 

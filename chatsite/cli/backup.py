@@ -40,7 +40,7 @@ def back_up(target: Path) -> None:
 
 def _copy(source: str, draft: Path) -> None:
     os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    connection = sqlite.connect(f"file:{source}?mode=ro", uri=True)
+    connection = sqlite.connect(f"{Path(source).absolute().as_uri()}?mode=ro", uri=True)
     try:
         connection.execute("VACUUM INTO ?", (str(draft),))
     finally:

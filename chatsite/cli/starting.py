@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 from pysqlite3 import dbapi2 as sqlite
 
@@ -34,8 +35,9 @@ def is_up_to_date(url: str) -> bool:
     """Whether the database is one of SQLite and surely has all migrations."""
     if not url.startswith(SQLITE):
         return False
+    file = Path(url.removeprefix(SQLITE)).absolute().as_uri()
     try:
-        with contextlib.closing(sqlite.connect(f"file:{url.removeprefix(SQLITE)}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite.connect(f"{file}?mode=ro", uri=True)) as connection:
             rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
     except sqlite.Error:
         return False

@@ -6,9 +6,11 @@ out, so nothing here waits for the model but `load`. This module is light: torch
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from chatsite.engine.catalogue import resolve
 from chatsite.engine.scripted import ScriptedEngine
 
 if TYPE_CHECKING:
+    from chatsite.engine.decoding.batching import Batch
     from chatsite.engine.decoding.speaker import Speaker
 
 CLOSING_SECONDS = 10.0
@@ -28,7 +31,7 @@ def build(
     models: Path,
     *,
     threads: int | None = None,
-    dtype: str = "float32",
+    precision: str = "auto",
     tokens_per_second: float = 40.0,
 ) -> Engine:
     """The engine for a model's name (`engine.catalogue.resolve`), not loaded yet.
@@ -39,23 +42,33 @@ def build(
     """
     if model == "scripted":
         return ScriptedEngine(tokens_per_second)
-    return LocalEngine(model, models, threads=threads, dtype=dtype)
+    return LocalEngine(model, models, threads=threads, precision=precision)
 
 
 class LocalEngine:
-    """Answers with a model from the catalogue or a folder, one request after the other."""
+    """Answers with a model from the catalogue or a folder, many requests at once where the model allows it.
 
-    capacity = 1
+    `budget` is how many bytes the keys and values of all running answers may take.
+    """
 
-    def __init__(self, model: str, models: Path, *, threads: int | None = None, dtype: str = "float32") -> None:
+    def __init__(
+        self,
+        model: str,
+        models: Path,
+        *,
+        threads: int | None = None,
+        precision: str = "auto",
+        budget: int | None = None,
+    ) -> None:
         self._entry = resolve(model)
         self._models = models
         self._threads = threads
-        self._dtype = dtype
+        self._precision = precision
+        self._budget = memory_budget() if budget is None else budget
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._waiting: deque[Request] = deque()
-        self._running: int | None = None
-        self._cancelled = False
+        self._inbox: deque[Request] = deque()
+        self._taken: set[int] = set()
+        self._cancelled: set[int] = set()
         self._dead = False
         self._closed = False
         self._changed = threading.Condition()
@@ -67,6 +80,11 @@ class LocalEngine:
         """The name in the catalogue, or that of the folder."""
         return self._entry.name
 
+    @property
+    def capacity(self) -> int:
+        """How many requests the model works on at once; 1 until it is loaded."""
+        return self._speaker.stepper.limit if self._speaker else 1
+
     def load(self, report: Report) -> None:
         """Fetch the weights if need be, load them, try them out, and start the computing thread.
 
@@ -76,9 +94,12 @@ class LocalEngine:
 
         weights = ensure(self._entry, self._models, report)
         report(Progress("loading"))
+        # Threads that wait for one another without sleeping make a busy machine ten times slower. The library
+        # reads this when torch is first imported.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from chatsite.engine.decoding.speaker import open_speaker
 
-        self._speaker = open_speaker(self._entry.name, weights, self._dtype)
+        self._speaker = open_speaker(self._entry.name, weights, self._precision)
         self._thread.start()
 
     def submit(self, request: Request) -> None:
@@ -87,16 +108,16 @@ class LocalEngine:
             if self._dead:
                 self._events.put(Finish(request.id, FinishReason.ERROR, DEAD))
             else:
-                self._waiting.append(request)
+                self._inbox.append(request)
                 self._changed.notify()
 
     def cancel(self, request_id: int) -> None:
-        """Drop a waiting request, or tell the computing thread to stop before its next step."""
+        """Drop a request that was not taken up yet, or tell the computing thread to end it before its next step."""
         with self._changed:
-            self._cancelled = self._cancelled or self._running == request_id
-            waiting = [request for request in self._waiting if request.id == request_id]
-            for request in waiting:
-                self._waiting.remove(request)
+            if request_id in self._taken:
+                self._cancelled.add(request_id)
+            for request in [request for request in self._inbox if request.id == request_id]:
+                self._inbox.remove(request)
                 self._events.put(Finish(request.id, FinishReason.CANCELLED))
 
     def events(self, wait: float) -> list[Event]:
@@ -121,8 +142,7 @@ class LocalEngine:
         """The computing thread: answer until closed; whatever ends it otherwise, nobody is left waiting."""
         try:
             self._set_threads()
-            while request := self._next():
-                self._answer(request)
+            self._work()
         finally:
             self._die()
 
@@ -133,38 +153,48 @@ class LocalEngine:
         if self._threads:
             torch.set_num_threads(self._threads)
 
-    def _next(self) -> Request | None:
-        """The next request, once there is one; None when the engine is closed."""
-        with self._changed:
-            self._running = None
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            if self._closed:
-                return None
-            request = self._waiting.popleft()
-            self._running, self._cancelled = request.id, False
-            return request
-
-    def _answer(self, request: Request) -> None:
+    def _work(self) -> None:
         if self._speaker is None:
             raise RuntimeError("The engine was started before it was loaded.")
-        try:
-            for event in self._speaker.answer(request, lambda: self._cancelled):
-                if self._closed:
-                    return
-                self._events.put(event)
-        except Exception as error:
-            # One request that goes wrong is its own affair: the next one gets a fresh start.
-            self._events.put(Finish(request.id, FinishReason.ERROR, _message(error)))
+        batch = self._speaker.batch(self._budget)
+        while self._wait(batch):
+            arrived, cancelled = self._news()
+            for request in arrived:
+                self._say(batch.take(request))
+            self._say(batch.advance(cancelled))
+
+    def _wait(self, batch: Batch) -> bool:
+        """Wait until there is work; False when the engine is closed."""
+        with self._changed:
+            self._taken.intersection_update(batch.ids)
+            self._cancelled &= self._taken
+            self._changed.wait_for(lambda: batch.busy or self._inbox or self._closed)
+            return not self._closed
+
+    def _news(self) -> tuple[list[Request], set[int]]:
+        """What arrived, and what is to be ended."""
+        with self._changed:
+            arrived = list(self._inbox)
+            self._inbox.clear()
+            self._taken |= {request.id for request in arrived}
+            return arrived, set(self._cancelled)
+
+    def _say(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if self._closed:
+                return
+            self._events.put(event)
 
     def _die(self) -> None:
         with self._changed:
             self._dead = True
-            left = [request.id for request in self._waiting]
-            left += [] if self._running is None else [self._running]
-            self._waiting.clear()
+            left = [*(request.id for request in self._inbox), *sorted(self._taken)]
+            self._inbox.clear()
             for request_id in () if self._closed else left:
                 self._events.put(Finish(request_id, FinishReason.ERROR, DEAD))
 
 
-def _message(error: Exception) -> str:
-    return str(error) or type(error).__name__
+def memory_budget() -> int:
+    """How many bytes keys and values may take: an eighth of this machine's memory, but not more than 4 GiB."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(memory // 8, 4 << 30)

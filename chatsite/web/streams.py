@@ -145,7 +145,7 @@ class _Stream:
         self._complete = True
 
     def hang_up(self) -> None:
-        """End the connection of a stream that was not sent to its end: gunicorn would wait for the browser to end it."""
+        """End the connection of a stream that was not sent to its end; gunicorn would wait for the browser to do so."""
         if self._socket and not self._complete:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)

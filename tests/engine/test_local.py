@@ -305,7 +305,7 @@ def test_loading_is_reported_and_threads_are_set(chat_folder: Path, tmp_path: Pa
 
 
 def test_bfloat16_computes_too(chat_folder: Path, tmp_path: Path) -> None:
-    engine = LocalEngine(str(chat_folder), tmp_path, threads=1, dtype="bfloat16")
+    engine = LocalEngine(str(chat_folder), tmp_path, threads=1, precision="bf16")
     engine.load(lambda progress: None)
     assert text_of(answer(engine, QUESTIONS[1], temperature=0.0)) == LESSONS[QUESTIONS[1]]
     engine.close()

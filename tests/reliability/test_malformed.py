@@ -45,7 +45,9 @@ MALFORMED = {
     "enormous header": get(b"/", b"X: " + b"x" * 100_000 + b"\r\n"),
     "a thousand headers": get(b"/", b"".join(b"X-%d: 1\r\n" % number for number in range(1000))),
     "enormous cookie": get(b"/", b"Cookie: chatsite_visitor=" + b"x" * 8000 + b"\r\n"),
-    "cookies of nonsense": get(b"/", b"Cookie: chatsite_session=\xff\xfe; chatsite_visitor=\xff; chatsite_timezone=../x\r\n"),
+    "cookies of nonsense": get(
+        b"/", b"Cookie: chatsite_session=\xff\xfe; chatsite_visitor=\xff; chatsite_timezone=../x\r\n"
+    ),
     "language of nonsense": get(b"/", b"Accept-Language: \xff;q=x,,;;q=-1,*;q=nan\r\n"),
     "htmx of nonsense": get(b"/conversations", b"HX-Request: true\r\nHX-Current-URL: http://[::1\r\n"),
     "range of nonsense": get(b"/static/css/app.css", b"Range: bytes=9-1,-,x\r\nIf-Modified-Since: \xff\r\n"),
@@ -57,7 +59,9 @@ MALFORMED = {
     "version of nonsense": b"GET / HTTP/9.9\r\n" + HEAD + b"\r\n",
     "address of another site": get(b"http://elsewhere.example/"),
     "length of nonsense": b"POST /messages HTTP/1.1\r\n" + HEAD + FORM + b"Content-Length: -1\r\n\r\n",
-    "length and chunks": b"POST /messages HTTP/1.1\r\n" + HEAD + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length and chunks": b"POST /messages HTTP/1.1\r\n"
+    + HEAD
+    + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "chunks of nonsense": b"POST /messages HTTP/1.1\r\n" + HEAD + FORM + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
     "form that is no UTF-8": post(b"/messages", b"text=%ff%fe&token=\xff&csrf_token=\xff\xfe"),
     "form with NULs": post(b"/messages", b"text=a%00b&token=%00&conversation=%00&csrf_token=%00"),
@@ -69,11 +73,17 @@ MALFORMED = {
     "content type of nonsense": post(b"/messages", b"text=a", b"Content-Type: \xff/;;charset=\xff;=\r\n"),
     "charset of nonsense": post(b"/messages", b"text=a", FORM[:-2] + b"; charset=no-such\r\n"),
     "multipart without a boundary": post(b"/messages", b"--x\r\n", b"Content-Type: multipart/form-data\r\n"),
-    "multipart without an end": post(b"/messages", b'--x\r\nContent-Disposition: form-data; name="text"\r\n\r\na', MULTIPART),
-    "multipart without a name": post(b"/messages", b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--\r\n", MULTIPART),
+    "multipart without an end": post(
+        b"/messages", b'--x\r\nContent-Disposition: form-data; name="text"\r\n\r\na', MULTIPART
+    ),
+    "multipart without a name": post(
+        b"/messages", b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--\r\n", MULTIPART
+    ),
     "multipart of nonsense": post(b"/messages", b"\xff\x00" * 500, MULTIPART),
     "multipart with a file": post(
-        b"/messages", b'--x\r\nContent-Disposition: form-data; name="text"; filename="a"\r\n\r\na\r\n--x--\r\n', MULTIPART
+        b"/messages",
+        b'--x\r\nContent-Disposition: form-data; name="text"; filename="a"\r\n\r\na\r\n--x--\r\n',
+        MULTIPART,
     ),
 }
 
@@ -122,7 +132,11 @@ def test_a_malformed_body_of_a_visitor_is_no_500(site: Site, name: str) -> None:
 
 def half_requests(visitor: Visitor) -> list[bytes]:
     """Beginnings of requests whose senders then say nothing more."""
-    whole = post(b"/messages", urllib.parse.urlencode({"text": "a" * 500}).encode(), b"Cookie: " + cookies(visitor).encode() + b"\r\n")
+    whole = post(
+        b"/messages",
+        urllib.parse.urlencode({"text": "a" * 500}).encode(),
+        b"Cookie: " + cookies(visitor).encode() + b"\r\n",
+    )
     return [b"G", b"GET / HT", b"GET / HTTP/1.1\r\nHost: loc", whole[: whole.index(b"\r\n\r\n") + 20]]
 
 

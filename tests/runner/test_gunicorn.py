@@ -77,7 +77,8 @@ def test_the_site_serves_while_its_model_cannot_be_loaded_and_says_why(tmp_path:
         assert len(site.runners()) == 1
 
 
-def test_sigterm_ends_open_streams_cleanly_and_everything_with_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ctrl_c", [False, True], ids=["SIGTERM", "Ctrl-C"])
+def test_open_streams_end_cleanly_and_everything_with_them(tmp_path: Path, ctrl_c: bool) -> None:
     with running_site(tmp_path) as site:
         visitor = Visitor(site.url)
         answer = ask_at_length(visitor)
@@ -85,7 +86,10 @@ def test_sigterm_ends_open_streams_cleanly_and_everything_with_it(tmp_path: Path
         first = stream.readline()
         processes = [*site.children(), psutil.Process(site.process.pid)]
         told = time.monotonic()
-        site.process.send_signal(signal.SIGTERM)
+        if ctrl_c:
+            os.killpg(site.process.pid, signal.SIGINT)
+        else:
+            site.process.send_signal(signal.SIGTERM)
         # A body without its last chunk makes this raise IncompleteRead.
         rest = stream.read()
         assert site.process.wait(10) == 0

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import bisect
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ from torch import Tensor
 from chatsite.engine import Options
 
 SEED_BITS = 32
+# How many of the likeliest tokens are sorted before all are.
+FEW = 128
 
 
 @dataclass(frozen=True)
@@ -64,23 +66,53 @@ def settle(family: str, published: Mapping[str, Any], options: Options) -> Choic
     return Choice(**{**vars(DEFAULTS[family]), **chosen, "seed": seed})
 
 
-@torch.inference_mode()
-def choose(logits: Tensor, prompt: Sequence[int], written: Sequence[int], choice: Choice, ends: Iterable[int]) -> int:
+class Text(NamedTuple):
+    """What a choice depends on besides the model: the prompt, the answer so far, the settings."""
+
+    prompt: Sequence[int]
+    written: Sequence[int]
+    choice: Choice
+
+
+def choose(logits: Tensor, prompt: Sequence[int], written: Sequence[int], choice: Choice, ends: Collection[int]) -> int:
     """The next token's id, given what the model expects, the prompt and the answer so far.
 
     `logits` are floats of the shape `[vocabulary]` and are changed in place; `ends` are the ids that end an
     answer. Raises FloatingPointError when the model computed no numbers.
     """
+    token = choose_rows(logits[None], [Text(prompt, written, choice)], ends)[0]
+    if isinstance(token, Exception):
+        raise token
+    return token
+
+
+@torch.inference_mode()
+def choose_rows(logits: Tensor, texts: Sequence[Text], ends: Collection[int]) -> list[int | Exception]:
+    """The next token of each text (`logits` `[texts, vocabulary]`), or the error of one that has no numbers."""
+    for row, text in zip(logits, texts, strict=True):
+        _restrict(row, text, ends)
+    highest, best = logits.max(-1)
+    tokens: list[int | Exception] = list(best.tolist())
+    for i, finite in enumerate(highest.isfinite().tolist()):
+        if not finite:
+            tokens[i] = FloatingPointError("The model computed no number for any token.")
+    drawn = [i for i, text in enumerate(texts) if text.choice.temperature > 0 and not isinstance(tokens[i], Exception)]
+    if drawn:
+        chosen = logits if len(drawn) == len(texts) else logits[drawn]
+        for i, token in zip(drawn, _draw(chosen, [texts[i] for i in drawn]), strict=True):
+            tokens[i] = token
+    return tokens
+
+
+def _restrict(logits: Tensor, text: Text, ends: Collection[int]) -> None:
+    """Penalise and forbid, in place."""
+    choice, written = text.choice, text.written
     _penalise(logits, written, choice.repetition_penalty)
     blocked = [*_blocked(written, written, choice.no_repeat_ngram)]
-    blocked += _blocked(prompt, written, choice.encoder_no_repeat_ngram)
+    blocked += _blocked(text.prompt, written, choice.encoder_no_repeat_ngram)
     blocked += ends if len(written) < choice.min_new_tokens else ()
     if blocked:
         logits[blocked] = float("-inf")
-    best = int(logits.argmax())
-    if not logits[best].isfinite():
-        raise FloatingPointError("The model computed no number for any token.")
-    return best if choice.temperature <= 0 else _draw(logits, choice, len(written))
 
 
 def _penalise(logits: Tensor, ids: Sequence[int], penalty: float) -> None:
@@ -99,13 +131,64 @@ def _blocked(text: Sequence[int], written: Sequence[int], length: int) -> Iterab
     return [text[i + length - 1] for i in begins if tuple(text[i : i + length - 1]) == tail]
 
 
-def _draw(logits: Tensor, choice: Choice, position: int) -> int:
-    """Sample from the smallest set of likeliest tokens that holds `top_p` of what `top_k` leaves."""
+def _draw(logits: Tensor, texts: Sequence[Text]) -> list[int]:
+    """Sample each row (`[texts, vocabulary]`) from the smallest set of likeliest tokens that holds `top_p`.
+
+    Sorting a whole vocabulary takes as long as a small model's step, so only the likeliest few are sorted; a
+    row whose set goes beyond them is sorted in full.
+    """
+    few = min(FEW, logits.shape[1])
+    temperatures = logits.new_tensor([text.choice.temperature for text in texts])[:, None]
+    scores, ids = _likeliest(logits, few)
+    peak = scores[:, :1]
+    totals = ((logits - peak) / temperatures).exp_().sum(-1, dtype=torch.double).tolist()
+    weights = ((scores - peak).double() / temperatures.double()).exp_().cpu()
+    tokens = []
+    for i, text in enumerate(texts):
+        size = logits.shape[1]
+        token = _draw_few(scores[i].cpu(), weights[i], ids[i].tolist(), totals[i], text, size)
+        tokens.append(_draw_all(logits[i], text) if token is None else token)
+    return tokens
+
+
+def _draw_few(
+    scores: Tensor, weights: Tensor, ids: Sequence[int], total: float, text: Text, vocabulary: int
+) -> int | None:
+    """The drawn one of the likeliest tokens, or None if others may belong to the set it is drawn from.
+
+    `scores`, `weights` and `ids` are those of the likeliest, `total` is the weight of the whole `vocabulary`.
+    """
+    few = len(ids)
+    most = text.choice.top_k or vocabulary
+    if few < most < vocabulary:
+        return None
+    shares = weights[:most] / (float(weights[:most].sum()) if most <= few else total)
+    sums = shares.cumsum(0)
+    kept = int(((sums - shares) < text.choice.top_p).sum())
+    # Of equal scores some may be among the likeliest and others not.
+    whole = few == vocabulary or bool(scores[max(kept, 1) - 1] > scores[-1])
+    return _pick(sums[:kept].tolist(), ids, text) if whole else None
+
+
+def _likeliest(logits: Tensor, few: int) -> tuple[Tensor, Tensor]:
+    """Scores and ids of the `few` likeliest, in falling order; of equals, the lower id goes first."""
+    scores, ids = logits.topk(few)
+    ids, order = ids.sort()
+    scores, order = scores.gather(1, order).sort(descending=True, stable=True)
+    return scores, ids.gather(1, order)
+
+
+def _draw_all(logits: Tensor, text: Text) -> int:
+    """Sample from one row (`[vocabulary]`), sorted in full."""
     scores, ids = logits.double().sort(descending=True, stable=True)
-    weights = (scores[: choice.top_k or None] / choice.temperature).softmax(0)
+    weights = (scores[: text.choice.top_k or None] / text.choice.temperature).softmax(0)
     sums = weights.cumsum(0)
-    sums = sums[(sums - weights) < choice.top_p]
-    if not len(sums):
+    return _pick(sums[(sums - weights) < text.choice.top_p].tolist(), ids, text)
+
+
+def _pick(sums: Sequence[float], ids: Sequence[int] | Tensor, text: Text) -> int:
+    """The token on which the seeded draw falls; `sums` are the running sums of the weights of the first `ids`."""
+    if not sums:
         return int(ids[0])
-    point = random.Random(f"{choice.seed}:{position}").random() * float(sums[-1])  # noqa: S311 - not a secret.
-    return int(ids[min(bisect.bisect_right(sums.tolist(), point), len(sums) - 1)])
+    point = random.Random(f"{text.choice.seed}:{len(text.written)}").random() * sums[-1]  # noqa: S311 - no secret.
+    return int(ids[min(bisect.bisect_right(sums, point), len(sums) - 1)])

@@ -1,4 +1,4 @@
-"""A model that reads one sequence step by step and says what it expects next."""
+"""The generic way through a model: transformers' own modules, one sequence at a time."""
 
 from __future__ import annotations
 
@@ -8,77 +8,113 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-# A prompt is read in pieces, so that a long one can be cancelled on the way.
-PIECE = 256
+from chatsite.engine.decoding.stepping import Row
 
 
 class Reader(Protocol):
     """One sequence on its way through a model."""
 
-    room: int
-    """How many tokens can still be written before the model's positions end."""
+    unread: list[int]
+    """What is to be read next."""
 
-    def advance(self) -> Tensor | None:
-        """Read the next piece.
+    def advance(self, most: int) -> Tensor | None:
+        """Read up to `most` ids.
 
         Gives the logits after it (float32, shape `[vocabulary]`), or None if more is to be read.
         """
-
-    def append(self, token: int) -> None:
-        """Let `token` be what is read next."""
 
 
 class CausalReader:
     """A decoder-only model: prompt and answer are one sequence of at most `context` ids."""
 
-    def __init__(self, model: Any, context: int, prompt: Sequence[int], prefix: Sequence[int]) -> None:
+    def __init__(self, model: Any, prompt: Sequence[int], prefix: Sequence[int]) -> None:
         from transformers import DynamicCache
 
         self._model = model
         self._cache = DynamicCache(config=model.config)
-        self._unread = [*prompt, *prefix]
-        self.room = context - len(self._unread)
+        self.unread = [*prompt, *prefix]
 
-    def advance(self) -> Tensor | None:
-        """Read up to PIECE ids."""
-        piece, self._unread = self._unread[:PIECE], self._unread[PIECE:]
-        with torch.inference_mode():
-            output = self._model(torch.tensor([piece]), past_key_values=self._cache, logits_to_keep=1)
-            return None if self._unread else output.logits[0, -1].float()
-
-    def append(self, token: int) -> None:
-        """Let `token` be what is read next."""
-        self._unread = [token]
-        self.room -= 1
+    def advance(self, most: int) -> Tensor | None:
+        """Read a piece of the prompt, or the last token."""
+        piece, self.unread = self.unread[:most], self.unread[most:]
+        ids = torch.tensor([piece], device=self._model.device)
+        output = self._model(ids, past_key_values=self._cache, logits_to_keep=1)
+        return None if self.unread else output.logits[0, -1].float()
 
 
 class EncoderDecoderReader:
     """An encoder that reads the prompt at once, and a decoder that writes at most `context` ids."""
 
-    def __init__(self, model: Any, context: int, prompt: Sequence[int], prefix: Sequence[int]) -> None:
+    def __init__(self, model: Any, prompt: Sequence[int], prefix: Sequence[int]) -> None:
         from transformers import DynamicCache, EncoderDecoderCache
 
         self._model = model
-        self._prompt = torch.tensor([prompt])
+        self._prompt = torch.tensor([prompt], device=model.device)
         self._encoded: Any = None
         self._cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        self._unread = [model.config.decoder_start_token_id, *prefix]
-        self.room = context - len(prefix)
+        self.unread = [model.config.decoder_start_token_id, *prefix]
 
-    def advance(self) -> Tensor | None:
-        """Read the prompt first, then what the decoder has not read yet."""
-        with torch.inference_mode():
-            if self._encoded is None:
-                self._encoded = self._model.get_encoder()(self._prompt)
-            output = self._model(
-                encoder_outputs=self._encoded,
-                decoder_input_ids=torch.tensor([self._unread]),
-                past_key_values=self._cache,
-            )
-            logits: Tensor = output.logits[0, -1].float()
-            return logits
+    def advance(self, most: int) -> Tensor | None:
+        """Read the prompt first, then what the decoder has not read yet; neither is ever long."""
+        if self._encoded is None:
+            self._encoded = self._model.get_encoder()(self._prompt)
+        output = self._model(
+            encoder_outputs=self._encoded,
+            decoder_input_ids=torch.tensor([self.unread], device=self._model.device),
+            past_key_values=self._cache,
+        )
+        self.unread = []
+        logits: Tensor = output.logits[0, -1].float()
+        return logits
 
-    def append(self, token: int) -> None:
-        """Let `token` be what is read next."""
-        self._unread = [token]
-        self.room -= 1
+
+class OneByOne:
+    """A Stepper for any model that transformers runs: it works on one sequence at a time."""
+
+    limit = 1
+
+    def __init__(self, model: Any, encodes: bool) -> None:
+        self._model = model
+        self._encodes = encodes
+        self._context = int(model.config.max_position_embeddings)
+        self.rows: list[Row] = []
+
+    def open(self, prompt: Sequence[int], prefix: Sequence[int], new: int) -> Row:
+        """An encoder's positions are its own; otherwise prompt and answer share the context."""
+        kind = EncoderDecoderReader if self._encodes else CausalReader
+        reader = kind(self._model, prompt, prefix)
+        room = self._context - len(prefix) - (0 if self._encodes else len(prompt))
+        return Row(prompt, reader.unread, room, self._context, extra=reader)
+
+    def bytes(self, row: Row) -> int:
+        """One sequence alone always has room."""
+        return 0
+
+    @torch.inference_mode()
+    def read(self, row: Row, most: int) -> Tensor | None:
+        """Read a piece of the prompt."""
+        logits: Tensor | None = row.extra.advance(most)
+        row.unread = row.extra.unread
+        return logits
+
+    def join(self, row: Row) -> None:
+        """It is the only one."""
+        row.place = 0
+        self.rows.append(row)
+
+    @torch.inference_mode()
+    def step(self, rows: Sequence[Row]) -> Tensor:
+        """One token of the one sequence."""
+        row = rows[0]
+        row.extra.unread = [row.token]
+        logits: Tensor = row.extra.advance(1)
+        return logits[None]
+
+    def advance(self, row: Row) -> None:
+        """Its cache has advanced by itself."""
+        row.read += 1
+
+    def leave(self, row: Row) -> None:
+        """Drop its cache."""
+        row.extra = None
+        self.rows = [other for other in self.rows if other is not row]

@@ -1,19 +1,17 @@
-"""A loaded model that answers one request at a time."""
+"""A loaded model, and how a request becomes an answer in its batch."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
-from chatsite.engine import Delta, Event, Finish, FinishReason, Options, Request, Started, Turn
+from chatsite.engine import Finish, Options, Request, Turn
+from chatsite.engine.decoding.batching import Answer, Batch
 from chatsite.engine.decoding.characters import Characters
 from chatsite.engine.decoding.checkpoint import Checkpoint, load
-from chatsite.engine.decoding.choosing import Choice, choose, settle
-from chatsite.engine.decoding.reading import CausalReader, EncoderDecoderReader, Reader
+from chatsite.engine.decoding.choosing import Choice, settle
+from chatsite.engine.decoding.precision import open_stepper, settle_precision
+from chatsite.engine.decoding.stepping import Stepper
 from chatsite.engine.prompting import Format
 from chatsite.engine.prompting.blenderbot import BlenderbotFormat
 from chatsite.engine.prompting.chat import ChatFormat
@@ -23,66 +21,48 @@ from chatsite.errors import ModelUnavailableError
 
 @dataclass(frozen=True)
 class Speaker:
-    """A checkpoint, the way to talk with it, its number of positions and the ids that end an answer."""
+    """A checkpoint, the way to talk with it, the way through it, and the ids that end an answer."""
 
     checkpoint: Checkpoint
     format: Format
+    stepper: Stepper
     context: int
     ends: frozenset[int]
+    precision: str = "fp32"
 
-    def answer(self, request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]:
-        """Started, a Delta for every token, and Finish. Asks `cancelled` before each step.
+    def prepare(self, request: Request) -> Answer:
+        """A request with its prompt, ready to be read.
 
-        Raises what goes wrong: PromptTooLongError, EmptyMessageError, or an error of the model's.
+        Raises PromptTooLongError, EmptyMessageError, or an error of the tokenizer's.
         """
-        deadline = time.monotonic() + request.options.seconds
         choice = settle(self.checkpoint.family, self.checkpoint.published, request.options)
-        prompt = self.format.prompt(request, _options(choice, request.options))
-        yield Started(request.id, prompt.receipt)
+        prompt = self.format.prompt(request, self._options(choice, request.options))
         prefix = self.format.prefix(request.prefix)
-        reader, characters = self._reader(prompt.ids, prefix), self._characters(request)
-        written, most = list(prefix), len(prefix) + request.options.max_new_tokens
-        while True:
-            reason = _halt(cancelled(), deadline, len(written) >= most or reader.room < 1)
-            logits = None if reason else reader.advance()
-            if logits is not None:
-                token = choose(logits, prompt.ids, written, choice, self.ends)
-                reason = FinishReason.END if token in self.ends else None
-            if reason:
-                yield Finish(request.id, reason)
-                return
-            if logits is not None:
-                reader.append(token)
-                written.append(token)
-                yield Delta(request.id, characters.push(token), 1)
+        new = request.options.max_new_tokens
+        row = self.stepper.open(prompt.ids, prefix, new)
+        return Answer(request, prompt, choice, row, self._characters(request), prefix, len(prefix) + new)
 
-    def _reader(self, prompt: tuple[int, ...], prefix: list[int]) -> Reader:
-        kind = EncoderDecoderReader if self.checkpoint.family == "blenderbot" else CausalReader
-        return kind(self.checkpoint.model, self.context, prompt, prefix)
+    def batch(self, budget: int) -> Batch:
+        """A batch whose keys and values take at most `budget` bytes."""
+        return Batch(self.stepper, self.prepare, self.ends, budget)
 
     def _characters(self, request: Request) -> Characters:
         begins = self.checkpoint.family == "blenderbot" and not request.prefix
         return Characters(self.checkpoint.tokenizer, skip_space=begins or request.prefix.endswith(" "))
 
-
-def _halt(cancelled: bool, deadline: float, full: bool) -> FinishReason | None:
-    if cancelled:
-        return FinishReason.CANCELLED
-    if full:
-        return FinishReason.LENGTH
-    return FinishReason.DEADLINE if time.monotonic() >= deadline else None
+    def _options(self, choice: Choice, options: Options) -> dict[str, Any]:
+        limits = {"max_new_tokens": options.max_new_tokens, "seconds": options.seconds}
+        return {**limits, **asdict(choice), "precision": self.precision}
 
 
-def _options(choice: Choice, options: Options) -> dict[str, Any]:
-    return {"max_new_tokens": options.max_new_tokens, "seconds": options.seconds, **asdict(choice)}
-
-
-def open_speaker(name: str, weights: Weights, dtype: str) -> Speaker:
-    """Load the weights for computing in `dtype` (`float32`, `bfloat16`) and try them out.
+def open_speaker(name: str, weights: Weights, wish: str) -> Speaker:
+    """Load the weights for computing in the precision of `wish` (`auto`, `fp32`, `bf16`, `int8`) and try them out.
 
     Raises ModelUnavailableError when they cannot be loaded or do not do what they must.
     """
-    checkpoint = load(weights.folder, getattr(torch, dtype))
+    precision = settle_precision(wish)
+    checkpoint = load(weights.folder, precision.dtype)
+    checkpoint.model.to(precision.device)
     config: Any = checkpoint.model.config
     context = int(config.max_position_embeddings)
     found: ChatFormat | BlenderbotFormat
@@ -91,7 +71,8 @@ def open_speaker(name: str, weights: Weights, dtype: str) -> Speaker:
     else:
         found = ChatFormat(checkpoint.tokenizer, name, weights.revision, context)
     found.check()
-    speaker = Speaker(checkpoint, found, context, _ends(checkpoint))
+    stepper, name_of_precision = open_stepper(checkpoint, precision)
+    speaker = Speaker(checkpoint, found, stepper, context, _ends(checkpoint), name_of_precision)
     _try_out(speaker)
     return speaker
 
@@ -105,9 +86,11 @@ def _ends(checkpoint: Checkpoint) -> frozenset[int]:
 
 def _try_out(speaker: Speaker) -> None:
     """Let the model write one token: wrong shapes and missing numbers show before a visitor comes."""
-    probe = Request(0, (Turn("user", "Hello!"),), Options(max_new_tokens=1, temperature=0.0))
-    try:
-        for _ in speaker.answer(probe, lambda: False):
-            pass
-    except Exception as error:
-        raise ModelUnavailableError(reason=f"it cannot answer ({type(error).__name__}: {error})") from error
+    batch = speaker.batch(0)
+    probe = Request(0, (Turn("user", "Hello!"),), Options(max_new_tokens=2, temperature=0.0))
+    events = list(batch.take(probe))
+    while batch.busy:
+        events += batch.advance(())
+    finish = events[-1]
+    if isinstance(finish, Finish) and finish.error:
+        raise ModelUnavailableError(reason=f"it cannot answer ({finish.error})")

@@ -1,0 +1,177 @@
+"""Every route there is, with every method, and with values that nobody would think of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from werkzeug.routing import BuildError, Rule
+
+from chatsite.database import db
+from chatsite.models import Status
+from chatsite.services import claims
+from tests.conftest import close, make_app
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+FIELDS = (
+    "text",
+    "conversation",
+    "token",
+    "after",
+    "before",
+    "busy",
+    "current",
+    "mode",
+    "language",
+    "next",
+    "_method",
+    "q",
+)
+HEADERS = (
+    "Accept-Language",
+    "Content-Type",
+    "HX-Boosted",
+    "HX-Current-URL",
+    "HX-History-Restore-Request",
+    "HX-Request",
+    "HX-Request-Type",
+    "HX-Source",
+    "HX-Target",
+    "If-Modified-Since",
+    "Last-Event-ID",
+    "Range",
+)
+COOKIES = ("chatsite_language", "chatsite_timezone", "chatsite_session")
+# What the code compares with, and what has broken somebody's code before.
+USUAL = st.sampled_from(
+    [
+        "",
+        "true",
+        "partial",
+        "full",
+        "retry",
+        "continue",
+        "es",
+        "xx",
+        "/",
+        "//elsewhere",
+        "DELETE",
+        "1.1",
+        "0",
+        "-1",
+        "9" * 40,
+    ]
+    + [
+        "a" * 9000,
+        "\x00",
+        "\r\n",
+        "%",
+        "%00",
+        "../..",
+        "٣",
+        "\u2028",
+        "\ufeff",
+        "😀",
+        "[::1",
+        "multipart/form-data",
+        "nan",
+    ]
+)
+TEXT = st.one_of(USUAL, st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
+LATIN = st.one_of(USUAL, st.text(max_size=50)).map(lambda text: re.sub(r"[^\x20-\xff]", "?", text))
+
+
+@dataclass
+class World:
+    """An app with a visitor who has answers in several states; `names` are the names of all that is theirs."""
+
+    app: Flask
+    client: FlaskClient
+    cookie: str
+    names: list[str]
+
+    def rules(self) -> list[Rule]:
+        """Every route."""
+        return sorted(self.app.url_map.iter_rules(), key=lambda rule: (rule.endpoint, rule.rule))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The check of the CSRF token is left out, because it would keep out nearly everything else."""
+    app = make_app(tmp_path_factory.mktemp("fuzz"), WTF_CSRF_ENABLED=False, QUEUE_PER_USER=1000, LOG_LEVEL="error")
+    client = app.test_client()
+    names = [
+        name for status in (Status.DONE, Status.FAILED, Status.STOPPED, None) for name in _talk(app, client, status)
+    ]
+    visitor = client.get_cookie("chatsite_visitor")
+    assert visitor
+    yield World(app, app.test_client(use_cookies=False), f"chatsite_visitor={visitor.value}", names)
+    close(app)
+
+
+def _talk(app: Flask, client: FlaskClient, status: Status | None) -> list[str]:
+    """Begin a conversation whose answer ends like this, or is left waiting; returns the names of all of it."""
+    conversation = client.post("/messages", data={"text": "Hello"}).headers["Location"].rpartition("/")[2]
+    with app.app_context():
+        for claim in claims.claim("runner", 1, 60, 2) if status else []:
+            news = claims.Written(claim.attempt, text="An *answer*.\n\nAnd", tokens=2, status=status, reason="end")
+            claims.record("runner", {claim.generation_id: news}, 60)
+        db.session.remove()
+    page = client.get(f"/conversations/{conversation}").text
+    return [conversation, *re.findall(r'<article id="message-([\w-]{16})"', page)]
+
+
+def some(names: tuple[str, ...], values: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, str]]:
+    """A few of the names, each with a value."""
+    return st.dictionaries(st.sampled_from(names), values, max_size=4)
+
+
+@settings(
+    max_examples=500,
+    deadline=None,
+    database=None,
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.generate, Phase.shrink),
+)
+@given(data=st.data())
+def test_nothing_anybody_sends_is_a_500(world: World, data: st.DataObject) -> None:
+    rule = data.draw(st.sampled_from(world.rules()))
+    value = st.one_of(st.sampled_from(world.names), TEXT)
+    request: dict[str, Any] = {
+        "path": path_of(world.app, rule, {name: data.draw(value) for name in sorted(rule.arguments)}),
+        "method": data.draw(st.sampled_from(METHODS)),
+        "query_string": data.draw(some(FIELDS, value)),
+        "headers": data.draw(some(HEADERS, LATIN)),
+    }
+    if request["method"] not in {"GET", "HEAD", "OPTIONS"}:
+        request["data"] = data.draw(st.one_of(some(FIELDS, value), st.binary(max_size=200)))
+    cookies = data.draw(some(COOKIES, LATIN))
+    request["headers"]["Cookie"] = "; ".join([world.cookie, *(f"{name}={value}" for name, value in cookies.items())])
+    response = world.client.open(**request, buffered=False)
+    # Of an answer that is still being written one event is enough.
+    next(iter(response.response), b"")
+    response.close()
+    assert response.status_code < 500 or response.status_code == 503, response.status
+
+
+def path_of(app: Flask, rule: Rule, values: dict[str, str]) -> str:
+    """An address under this route, or one that was meant to be."""
+    try:
+        return app.url_map.bind("localhost").build(rule.endpoint, values)
+    except (BuildError, ValueError):
+        return rule.rule
+
+
+def test_the_fuzzed_world_still_works(world: World) -> None:
+    """What was sent may have deleted or renamed, but it broke nothing."""
+    client = world.app.test_client()
+    location = client.post("/messages", data={"text": "Still there?"}).headers["Location"]
+    assert "Still there?" in client.get(location).text
