@@ -6,13 +6,14 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks import seeding
 from benchmarks.client import Client, port
 from benchmarks.figures import Table, ms, p50, p99
 from tests.site import Site, running_site
 
-SETTINGS = {
+SETTINGS: Any = {
     "QUEUE_PER_USER": "1000",
     "QUEUE_TOTAL": "100000",
     "SCRIPTED_TOKENS_PER_SECOND": "100",

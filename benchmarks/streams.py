@@ -21,7 +21,7 @@ from benchmarks.client import Client, port
 from benchmarks.figures import Table, ms, p50, p99, ratio
 from tests.site import ROOT, Site, running_site, until
 
-SETTINGS = {
+SETTINGS: Any = {
     "RUNNER": "external",
     "WORKERS": "2",
     "THREADS": "800",

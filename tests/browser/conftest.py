@@ -34,7 +34,8 @@ window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
 """
 
-expect.set_options(timeout=8000)
+SECONDS = 10
+expect.set_options(timeout=SECONDS * 1000)
 
 
 @dataclass
@@ -128,6 +129,7 @@ class Visitor:
     def tab(self, path: str = "/") -> Page:
         """Open an address in a new tab."""
         page = self.context.new_page()
+        page.set_default_timeout(SECONDS * 1000)
         page.add_init_script(WATCH)
         page.on("console", lambda message: self._hear(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self._hear(str(error)))

@@ -66,6 +66,15 @@ class Keyboard:
         """Press keys."""
         os.write(self.terminal, text.encode())
 
+    def enter(self, line: str, end: str = "\r") -> None:
+        """Type a line once the prompt is there: what is typed before goes through the terminal's own line editor."""
+        self.expect("\n>")
+        self.type(line + end)
+
+    def leave(self) -> None:
+        """Press Ctrl-D at the prompt."""
+        self.enter("", end="\x04")
+
     def expect(self, text: str) -> str:
         """Wait until the screen says something new that has `text` in it; returns what came until then."""
         end = time.monotonic() + PATIENCE

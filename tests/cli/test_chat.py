@@ -77,26 +77,26 @@ def test_the_identity_of_the_terminal_is_its_owners_alone(run: Run, tmp_path: Pa
 def test_a_conversation_at_a_terminal(keyboard: Callable[..., Keyboard], environment: Environment) -> None:
     person = keyboard("chat")
     person.expect("/help lists the commands")
-    person.type("//say The *first* answer\r")
+    person.enter("//say The *first* answer")
     person.expect("The first answer")
-    person.type("/new\r")
+    person.enter("/new")
     person.expect("A new conversation.")
-    person.type("//say The second answer\r")
+    person.enter("//say The second answer")
     person.expect("The second answer")
-    person.type("/list\r")
+    person.enter("/list")
     person.expect("1  /say The second answer")
     person.expect("2  /say The first answer")
-    person.type("/open 2\r")
+    person.enter("/open 2")
     person.expect("> /say The *first* answer")
     person.expect("The first answer")
-    person.type("/open 9\r")
+    person.enter("/open 9")
     person.expect("Say which one by its number")
-    person.type("/model\r")
+    person.enter("/model")
     person.expect("Demo script")
-    person.type("/nonsense\r")
+    person.enter("/nonsense")
     person.expect("There is no command /nonsense")
     assert len(runners_of(environment)) == 1
-    person.type("\x04")
+    person.leave()
     assert person.left() == 0
     assert runners_of(environment) == []
 
@@ -104,7 +104,7 @@ def test_a_conversation_at_a_terminal(keyboard: Callable[..., Keyboard], environ
 def test_ctrl_c_stops_the_answer_and_not_the_program(keyboard: Callable[..., Keyboard]) -> None:
     person = keyboard("chat")
     person.expect("/help lists the commands")
-    person.type("half a line")
+    person.enter("half a line", end="")
     person.expect("half a line")
     person.type("\x03")
     person.expect("^C")
@@ -113,10 +113,10 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(keyboard: Callable[..., Key
     person.expect("word20")
     person.type("\x03")
     person.expect("Stopped.")
-    person.type("//say Still here\r")
+    person.enter("//say Still here")
     person.expect("Still here")
     person.expect("Still here")
-    person.type("/quit\r")
+    person.enter("/quit")
     assert person.left() == 0
     assert "word3000" not in person.seen
 
@@ -126,11 +126,11 @@ def test_a_killed_runner_of_the_terminal_is_replaced(
 ) -> None:
     person = keyboard("chat", CHATSITE_LEASE_SECONDS="1", CHATSITE_SCRIPTED_TOKENS_PER_SECOND="100")
     person.expect("/help lists the commands")
-    person.type("//long 150\r")
+    person.enter("//long 150")
     person.expect("word20")
     runners_of(environment)[0].kill()
     person.expect("word150")
-    person.type("\x04")
+    person.leave()
     assert person.left() == 0
 
 

@@ -33,7 +33,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def engine(folder: Path, tmp_path: Path) -> Iterator[LocalEngine]:
     """A loaded engine on a tiny model of either family."""
-    made = LocalEngine(str(folder), tmp_path, threads=1)
+    made = LocalEngine(str(folder), tmp_path, threads=1, precision="fp32")
     made.load(lambda progress: None)
     yield made
     made.close()

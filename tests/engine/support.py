@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from transformers import (
 )
 
 from chatsite.engine import Delta, Engine, Event, Finish, Options, Receipt, Request, Started, Turn
+from chatsite.engine.local import LocalEngine
 from chatsite.engine.prompting.blenderbot import BlenderbotFormat
 from chatsite.engine.prompting.chat import ChatFormat
 
@@ -193,3 +194,19 @@ def gather(engine: Engine, *numbers: int, seconds: float = 30.0) -> dict[int, li
         for event in engine.events(0.05):
             found[event.id if isinstance(event, Request) else event.request_id].append(event)
     return found
+
+
+def before_every_step(engine: LocalEngine, action: Callable[[], object]) -> None:
+    """Do something before the model reads a piece of a prompt, and before each step of a batch."""
+    assert engine._speaker is not None
+    stepper: Any = engine._speaker.stepper
+    for name in ("read", "step"):
+        setattr(stepper, name, _after(action, getattr(stepper, name)))
+
+
+def _after(action: Callable[[], object], method: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        action()
+        return method(*arguments)
+
+    return call

@@ -23,7 +23,7 @@ SHARED_PIECE = 64
 
 @dataclass(eq=False)
 class Answer:
-    """One answer on its way. `written` begins with the prefix's ids, `most` is where it must end."""
+    """One answer on its way. `written` begins with the prefix's ids, `most` is the length where it must end, `ends` end it."""
 
     request: Request
     prompt: Prompt
@@ -32,6 +32,7 @@ class Answer:
     characters: Characters
     written: list[int]
     most: int
+    ends: frozenset[int]
     deadline: float = float("inf")
 
     @property
@@ -42,7 +43,7 @@ class Answer:
     @property
     def text(self) -> Text:
         """What the choice of the next token depends on."""
-        return Text(self.prompt.ids, self.written, self.choice)
+        return Text(self.prompt.ids, self.written, self.choice, self.ends)
 
     def halt(self, cancelled: Collection[int]) -> FinishReason | None:
         """Why it must end before the next step, if it must."""
@@ -60,12 +61,9 @@ class Batch:
     answer waits until there is room for all it may become. They are taken in their order.
     """
 
-    def __init__(
-        self, stepper: Stepper, prepare: Callable[[Request], Answer], ends: Collection[int], budget: int
-    ) -> None:
+    def __init__(self, stepper: Stepper, prepare: Callable[[Request], Answer], budget: int) -> None:
         self._stepper = stepper
         self._prepare = prepare
-        self._ends = ends
         self._budget = budget
         self._waiting: deque[Answer] = deque()
         self._reading: list[Answer] = []
@@ -136,8 +134,8 @@ class Batch:
             unread = len(answer.row.unread)
             try:
                 logits = self._stepper.read(answer.row, left)
-                token = None if logits is None else choose(logits, *answer.text, self._ends)
-                if token is not None and token not in self._ends:
+                token = None if logits is None else choose(logits, *answer.text)
+                if token is not None and token not in answer.ends:
                     self._stepper.join(answer.row)
             except Exception as error:
                 yield self._finish(answer, failure(answer.id, error))
@@ -165,7 +163,7 @@ class Batch:
         """The next token of each answer. When something goes wrong, each is tried by itself."""
         try:
             logits = self._stepper.step([answer.row for answer in answers])
-            tokens = choose_rows(logits, [answer.text for answer in answers], self._ends)
+            tokens = choose_rows(logits, [answer.text for answer in answers])
         except Exception as error:
             tokens = [error] * len(answers)
         if len(answers) == 1 or not any(isinstance(token, Exception) for token in tokens):
@@ -173,7 +171,7 @@ class Batch:
         return [token for answer in answers for token in self._tokens([answer])]
 
     def _write(self, answer: Answer, token: int) -> Event:
-        if token in self._ends:
+        if token in answer.ends:
             return self._finish(answer, Finish(answer.id, FinishReason.END))
         answer.row.token = token
         answer.row.room -= 1

@@ -67,11 +67,12 @@ def settle(family: str, published: Mapping[str, Any], options: Options) -> Choic
 
 
 class Text(NamedTuple):
-    """What a choice depends on besides the model: the prompt, the answer so far, the settings."""
+    """What a choice depends on besides the model: the prompt, the answer so far, the settings, the end tokens."""
 
     prompt: Sequence[int]
     written: Sequence[int]
     choice: Choice
+    ends: Collection[int]
 
 
 def choose(logits: Tensor, prompt: Sequence[int], written: Sequence[int], choice: Choice, ends: Collection[int]) -> int:
@@ -80,17 +81,17 @@ def choose(logits: Tensor, prompt: Sequence[int], written: Sequence[int], choice
     `logits` are floats of the shape `[vocabulary]` and are changed in place; `ends` are the ids that end an
     answer. Raises FloatingPointError when the model computed no numbers.
     """
-    token = choose_rows(logits[None], [Text(prompt, written, choice)], ends)[0]
+    token = choose_rows(logits[None], [Text(prompt, written, choice, ends)])[0]
     if isinstance(token, Exception):
         raise token
     return token
 
 
 @torch.inference_mode()
-def choose_rows(logits: Tensor, texts: Sequence[Text], ends: Collection[int]) -> list[int | Exception]:
+def choose_rows(logits: Tensor, texts: Sequence[Text]) -> list[int | Exception]:
     """The next token of each text (`logits` `[texts, vocabulary]`), or the error of one that has no numbers."""
     for row, text in zip(logits, texts, strict=True):
-        _restrict(row, text, ends)
+        _restrict(row, text)
     highest, best = logits.max(-1)
     tokens: list[int | Exception] = list(best.tolist())
     for i, finite in enumerate(highest.isfinite().tolist()):
@@ -104,13 +105,13 @@ def choose_rows(logits: Tensor, texts: Sequence[Text], ends: Collection[int]) ->
     return tokens
 
 
-def _restrict(logits: Tensor, text: Text, ends: Collection[int]) -> None:
+def _restrict(logits: Tensor, text: Text) -> None:
     """Penalise and forbid, in place."""
     choice, written = text.choice, text.written
     _penalise(logits, written, choice.repetition_penalty)
     blocked = [*_blocked(written, written, choice.no_repeat_ngram)]
     blocked += _blocked(text.prompt, written, choice.encoder_no_repeat_ngram)
-    blocked += ends if len(written) < choice.min_new_tokens else ()
+    blocked += text.ends if len(written) < choice.min_new_tokens else ()
     if blocked:
         logits[blocked] = float("-inf")
 

@@ -154,7 +154,8 @@ class LeanLlama:
         """Root-mean-square norm (Zhang and Sennrich, 2019), in float32 as the checkpoints were trained."""
         x32 = x.float()
         rms = torch.linalg.vector_norm(x32, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(self._eps).rsqrt_()
-        return (x32 * rms).to(x.dtype) * weight
+        normal: Tensor = (x32 * rms).to(x.dtype) * weight
+        return normal
 
     def _attend_piece(self, cache: Tensor, begin: int, end: int) -> Attend:
         """Attention within one sequence, whose positions `begin` to `end` are new; `cache` is its own."""
@@ -206,7 +207,7 @@ def _join(layer: Any) -> tuple[Tensor, Tensor | None, Tensor]:
 
 def _fuse(linears: list[Any]) -> Tensor:
     joined = torch.cat([linear.weight for linear in linears]).detach()
-    for linear, part in zip(linears, joined.split([len(linear.weight) for linear in linears]), strict=True):
+    for linear, part in zip(linears, torch.split(joined, [len(linear.weight) for linear in linears]), strict=True):
         linear.weight = torch.nn.Parameter(part, requires_grad=False)
     return joined
 

@@ -27,13 +27,13 @@ LEAST_SCALE = 1e-12
 
 def has_eight_bits() -> bool:
     """Whether this processor multiplies bytes exactly; older ones add pairs of products in 16 bits."""
-    vnni: bool = torch.cpu._is_vnni_supported()  # type: ignore[no-untyped-call]
+    vnni: bool = torch.cpu._is_vnni_supported()
     return "x86" in torch.backends.quantized.supported_engines and vnni
 
 
 def has_bfloat16() -> bool:
     """Whether this processor has instructions for bfloat16, without which it is slower than float32."""
-    return bool(torch.cpu._is_avx512_bf16_supported())  # type: ignore[no-untyped-call]
+    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def plain(weight: Tensor, bias: Tensor | None = None) -> Matrix:

@@ -40,11 +40,11 @@ class Speaker:
         prefix = self.format.prefix(request.prefix)
         new = request.options.max_new_tokens
         row = self.stepper.open(prompt.ids, prefix, new)
-        return Answer(request, prompt, choice, row, self._characters(request), prefix, len(prefix) + new)
+        return Answer(request, prompt, choice, row, self._characters(request), prefix, len(prefix) + new, self.ends)
 
     def batch(self, budget: int) -> Batch:
         """A batch whose keys and values take at most `budget` bytes."""
-        return Batch(self.stepper, self.prepare, self.ends, budget)
+        return Batch(self.stepper, self.prepare, budget)
 
     def _characters(self, request: Request) -> Characters:
         begins = self.checkpoint.family == "blenderbot" and not request.prefix
@@ -62,8 +62,9 @@ def open_speaker(name: str, weights: Weights, wish: str) -> Speaker:
     """
     precision = settle_precision(wish)
     checkpoint = load(weights.folder, precision.dtype)
-    checkpoint.model.to(precision.device)
-    config: Any = checkpoint.model.config
+    model: Any = checkpoint.model
+    model.to(precision.device)
+    config: Any = model.config
     context = int(config.max_position_embeddings)
     found: ChatFormat | BlenderbotFormat
     if checkpoint.family == "blenderbot":
