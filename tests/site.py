@@ -51,8 +51,15 @@ class Site:
 
     def ready(self) -> bool:
         """Whether a question would be answered now."""
+        return self._answers("/readyz")
+
+    def alive(self) -> bool:
+        """Whether a page would be served now."""
+        return self._answers("/healthz")
+
+    def _answers(self, path: str) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as response:
+            with urllib.request.urlopen(self.url + path, timeout=5) as response:
                 return bool(response.status == 200)
         except (urllib.error.URLError, http.client.HTTPException, OSError):
             return False

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,9 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from chatsite.config import ROOT
+from tests.site import Site, running_site, until
 
-START_SECONDS = 40
 SWITCHES = [
     "--no-sandbox",
     "--disable-gpu",
@@ -34,55 +27,17 @@ window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
 """
 
-SECONDS = 10
+SECONDS = 20
 expect.set_options(timeout=SECONDS * 1000)
-
-
-@dataclass
-class Site:
-    """A running site: its address, and the folder with its database."""
-
-    url: str
-    folder: Path
 
 
 @contextmanager
 def serve(folder: Path, **settings: str) -> Iterator[Site]:
-    """Run a site as a newcomer does, and end it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    chosen = {
-        "INSTANCE": str(folder),
-        "MODEL": "scripted",
-        "WORKERS": "1",
-        "THREADS": "80",
-        "LOG_LEVEL": "error",
-        **settings,
-    }
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("CHATSITE_")}
-    environment |= {f"CHATSITE_{name}": value for name, value in chosen.items()} | {"HOST": "127.0.0.1", "PORT": port}
-    command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    try:
-        site = Site(f"http://127.0.0.1:{port}", folder)
-        _wait_for(site, "/readyz" if settings.get("RUNNER") != "external" else "/healthz", process)
+    """Run a site as a newcomer does, and end it; without a runner of its own it is ready at once."""
+    chosen = {"WORKERS": "1", "THREADS": "80", "LOG_LEVEL": "error", **settings}
+    with running_site(folder, wait_until_ready=chosen.get("RUNNER") != "external", **chosen) as site:
+        until(site.alive, what="The first page")
         yield site
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _wait_for(site: Site, path: str, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urllib.request.urlopen(site.url + path, timeout=2):
-                return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.1)
-    raise AssertionError((site.folder / "log").read_text())
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,13 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from chatsite.config import ROOT
-from tests.browser.conftest import Site, Visitor, ask, ask_and_wait, serve
+from tests.browser.conftest import Visitor, ask, ask_and_wait
+from tests.site import Site, running_site, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 MODELS = Path(os.environ.get("CHATSITE_TEST_MODELS") or ROOT / "instance" / "models")
+FETCHING_SECONDS = 240
 STORY = "Write a very long story about a river that wanted to become a mountain."
 
 
@@ -25,7 +27,8 @@ def model_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("model-site")
     MODELS.mkdir(parents=True, exist_ok=True)
     (folder / "models").symlink_to(MODELS)
-    with serve(folder, MODEL="smollm2-135m-instruct") as running:
+    with running_site(folder, wait_until_ready=False, MODEL="smollm2-135m-instruct") as running:
+        until(running.ready, seconds=FETCHING_SECONDS, what="The fetching of the model")
         yield running
 
 
@@ -78,9 +81,7 @@ def test_a_conversation_with_the_model(visitor: Callable[..., Visitor], model_si
     expect(page.locator("#conversations .row-title")).to_have_count(1)
 
 
-def test_a_conversation_with_the_model_without_javascript(
-    visitor: Callable[..., Visitor], model_site: Site
-) -> None:
+def test_a_conversation_with_the_model_without_javascript(visitor: Callable[..., Visitor], model_site: Site) -> None:
     page = visitor(model_site, java_script_enabled=False).tab()
     ask(page, "What is the capital of France?")
     expect(page.locator(".prose").last).to_contain_text("Paris", timeout=30000)

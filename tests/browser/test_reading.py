@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Visitor, ask, ask_and_wait
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 SENTENCE = "This paragraph has **bold** words and goes on for long enough to be read and selected."
 CODE = "```python\n" + "\n".join(f"value_{number} = {number} * 2  # twice" for number in range(9)) + "\n```"
 TEXT = "/say " + "\n\n".join([*(f"{number}. {SENTENCE}" for number in range(1, 5)), CODE])
-PAGES = "/say " + "\n\n".join(f"Number {number}. {SENTENCE}" for number in range(34))
+PAGES = "/slow " + "\n\n".join(f"Number {number}. It has **bold** words." for number in range(90))
 SELECT = """
 (selector) => {
   const element = [...document.querySelectorAll(selector)].at(-1);
@@ -48,19 +48,28 @@ def test_the_end_is_followed_and_what_is_read_does_not_move(visitor: Callable[..
     expect(page.locator(".prose").get_by_text("Number 12.")).to_be_in_viewport()
     page.mouse.move(700, 300)
     page.mouse.wheel(0, -350)
-    page.wait_for_timeout(200)
     read = page.locator(".prose").get_by_text("Number 6.")
+    _await_rest(page, read)
     places = []
     for _ in range(8):
         places.append(read.bounding_box()["y"])  # type: ignore[index]
         page.wait_for_timeout(100)
-    expect(page.locator(".prose").get_by_text("Number 33.")).to_be_attached()
-    places.append(read.bounding_box()["y"])  # type: ignore[index]
+    assert page.locator("article[aria-busy]").count() == 1, "The answer ended too early to show anything."
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("You stopped this answer.").first).to_be_attached()
     assert max(places) - min(places) < 2
     # A new question leads to the end again.
     expect(page.get_by_role("button", name="Send")).to_be_visible()
     ask_and_wait(page, "/say And now the end")
     expect(page.locator(".prose").last).to_be_in_viewport()
+
+
+def _await_rest(page: Page, read: Locator) -> None:
+    """Wait until the wheel's own movement is over."""
+    before = -1.0
+    while (now := read.bounding_box()["y"]) != before:  # type: ignore[index]
+        before = now
+        page.wait_for_timeout(100)
 
 
 def test_nothing_shifts_while_a_page_loads(visitor: Callable[..., Visitor]) -> None:

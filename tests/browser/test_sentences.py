@@ -12,7 +12,8 @@ from chatsite import create_app
 from chatsite.database import db
 from chatsite.models import RunnerState
 from chatsite.services import runners
-from tests.browser.conftest import Site, Visitor, ask, ask_and_wait, serve
+from tests.browser.conftest import Visitor, ask, ask_and_wait, serve
+from tests.site import Site
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +29,7 @@ def quiet_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def backstage(quiet_site: Site) -> Iterator[Flask]:
     """The same site from behind: what a runner says goes into its database."""
-    app = create_app({"INSTANCE": quiet_site.folder, "MODEL": "scripted", "LOG_LEVEL": "error"})
+    app = create_app({"INSTANCE": quiet_site.instance, "MODEL": "scripted", "LOG_LEVEL": "error"})
     with app.app_context():
         yield app
         db.session.remove()
