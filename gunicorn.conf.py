@@ -98,7 +98,8 @@ def _listen(server: Any) -> None:
 
     gunicorn would cut open streams at a Ctrl-C, and workers that hear it twice may hang for `graceful_timeout`.
     """
-    master, heard = os.getpid(), []
+    master = os.getpid()
+    heard: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
         # A worker that was just forked still has this handler, and the runner is not its to end.

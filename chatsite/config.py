@@ -87,6 +87,8 @@ SETTINGS = (
     Setting(
         "MODEL", str, "smollm2-135m-instruct", "Model that answers: a name of the catalogue, a folder, or `scripted`."
     ),
+    Setting("PRECISION", choice("auto", "fp32", "bf16", "int8"), "auto", "Numbers that the model is computed in."),
+    Setting("ENGINE_THREADS", number(0, 1024), "0", "Processor threads that the model computes on; 0 means all."),
     Setting("RUNNER", choice("supervised", "external"), "supervised", "Whether gunicorn starts the runner itself."),
     Setting(
         "RUNNER_PAUSE_SECONDS",

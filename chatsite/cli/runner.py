@@ -43,7 +43,13 @@ def engine(app: Flask) -> Engine:
     """The engine of the model that is set. Raises ConfigError when there is no such model."""
     config = app.config
     entry_of(config["MODEL"])
-    return build(config["MODEL"], config["MODELS"], tokens_per_second=config["SCRIPTED_TOKENS_PER_SECOND"])
+    return build(
+        config["MODEL"],
+        config["MODELS"],
+        threads=config["ENGINE_THREADS"] or None,
+        precision=config["PRECISION"],
+        tokens_per_second=config["SCRIPTED_TOKENS_PER_SECOND"],
+    )
 
 
 def _watch(parent: int, stop: threading.Event) -> None:

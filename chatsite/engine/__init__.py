@@ -59,7 +59,9 @@ class SeenTurn:
     """What became of one turn: `kept` or not, and `cut` when only its end was kept.
 
     `tokens` is what its text takes in the prompt, or would take if it were kept; 0 for a turn without text,
-    which is left out.
+    which is left out. `pieces` says how the text of a kept turn was split: the characters of each token, in
+    order. Tokens that share a character are one piece. Of a long prompt only the newest tokens are told, so a turn
+    that is whole may lack its first pieces; one that is cut has all of what is left of it.
     """
 
     index: int
@@ -67,6 +69,7 @@ class SeenTurn:
     tokens: int
     kept: bool
     cut: bool = False
+    pieces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ class Receipt:
     """What the model saw, in tokens.
 
     `budget` is the room for the prompt, `used` what the prompt takes of it, separators and pinned text
-    included. `options` holds the decoding settings that are really used, with the seed.
+    included. `frame` is what the format adds to a turn's text, in the mean over a question and an answer.
+    `options` holds the decoding settings that are really used, with the seed.
     """
 
     model: str
@@ -85,6 +89,7 @@ class Receipt:
     turns: tuple[SeenTurn, ...]
     persona: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    frame: float = 0.0
 
     @property
     def kept(self) -> int:

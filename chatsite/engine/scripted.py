@@ -8,6 +8,7 @@ is answered with N numbered words; `/slow TEXT` writes at a tenth of the speed. 
 from __future__ import annotations
 
 import queue
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ CAPACITY = 64
 BUDGET_WORDS = 2000
 CHARS_PER_TOKEN = 4
 STEP_SECONDS = 0.02
+WORD = re.compile(r"\s*\S+")
 
 
 def answer_to(question: str) -> str:
@@ -154,7 +156,8 @@ def read(request: Request) -> Receipt:
         newest = index == len(request.turns) - 1
         fits = fits and (newest or used + tokens <= BUDGET_WORDS)
         used += tokens if fits else 0
-        seen.append(SeenTurn(index, turn.role, tokens, kept=fits))
+        pieces = tuple(WORD.findall(turn.text.strip())) if fits else ()
+        seen.append(SeenTurn(index, turn.role, tokens, kept=fits, pieces=pieces))
     return Receipt(
         model="scripted",
         revision="1",

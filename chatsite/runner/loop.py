@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import structlog
 from flask import Flask
@@ -24,12 +24,13 @@ from chatsite.engine import (
     FinishReason,
     Options,
     Progress,
-    Receipt,
     Request,
     Started,
+    Turn,
 )
 from chatsite.errors import ChatsiteError
 from chatsite.models import RunnerState, Status
+from chatsite.runner.receipts import compact
 from chatsite.services import claims, runners
 from chatsite.services.claims import Claim, Written
 
@@ -68,6 +69,7 @@ class Runner:
         self._attempts: int = app.config["ATTEMPTS"]
         self._options = Options(max_new_tokens=app.config["ANSWER_TOKENS"], seconds=app.config["ANSWER_SECONDS"])
         self._news: dict[int, Written] = {}
+        self._turns: dict[int, tuple[Turn, ...]] = {}
         self._cancelled: set[int] = set()
         self._next_write = 0.0
         self._next_beat = 0.0
@@ -134,7 +136,7 @@ class Runner:
         if news is None:
             return
         if isinstance(event, Started):
-            news.receipt = compact(event.receipt)
+            news.receipt = compact(event.receipt, self._turns.get(event.request_id, ()))
         elif isinstance(event, Delta):
             news.text += event.text
             news.tokens += event.tokens
@@ -176,6 +178,7 @@ class Runner:
         if cancel:
             self._engine.cancel(key)
         self._news.pop(key, None)
+        self._turns.pop(key, None)
         self._cancelled.discard(key)
 
     def _claim(self) -> None:
@@ -184,6 +187,7 @@ class Runner:
             return
         for claim in claims.claim(self.owner, room, self._lease, self._attempts):
             self._news[claim.generation_id] = Written(attempt=claim.attempt)
+            self._turns[claim.generation_id] = claim.turns
             self._engine.submit(self._request(claim))
             log.info("generation_claimed", generation=claim.generation_id, attempt=claim.attempt)
 
@@ -249,9 +253,3 @@ class _Loading:
 
     def _report(self, progress: Progress) -> None:
         self.progress = progress
-
-
-def compact(receipt: Receipt) -> dict[str, object]:
-    """The receipt as it is stored: each turn as [index, role, tokens, kept, cut]."""
-    turns = [[turn.index, turn.role, turn.tokens, turn.kept, turn.cut] for turn in receipt.turns]
-    return {**asdict(receipt), "turns": turns, "persona": list(receipt.persona), "kept": receipt.kept}

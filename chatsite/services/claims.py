@@ -184,10 +184,15 @@ def _seed(row: Generation) -> int | None:
 
 
 def _turns_before(answer: Message) -> tuple[Turn, ...]:
+    return tuple(Turn(row.role.value, row.text) for row in messages_before(answer))
+
+
+def messages_before(answer: Message) -> Sequence[Message]:
+    """The messages that are the turns of an answer's prompt, the oldest first."""
     rows: Sequence[Message] = db.session.scalars(
         select(Message)
         .where(Message.conversation_id == answer.conversation_id, Message.id < answer.id, Message.text != "")
         .order_by(Message.id.desc())
         .limit(MOST_TURNS)
     ).all()
-    return tuple(Turn(row.role.value, row.text) for row in reversed(rows))
+    return list(reversed(rows))

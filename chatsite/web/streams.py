@@ -36,7 +36,7 @@ bp = Blueprint("streams", __name__)
 log = structlog.get_logger()
 
 TICK_SECONDS = 0.1
-STATUS_SECONDS = 0.5
+STATUS_SECONDS = 1.0
 HEARTBEAT_SECONDS = 15.0
 LONGEST_WAIT = 0.5
 RETRY_MS = 400

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import random
 from collections import Counter
 
 import pytest
@@ -19,7 +21,7 @@ from transformers.generation.logits_process import (
 )
 
 from chatsite.engine import Options
-from chatsite.engine.decoding.choosing import Choice, choose, settle
+from chatsite.engine.decoding.choosing import FEW, Choice, Text, choose, choose_rows, settle
 
 WORDS = 12
 FREE = Choice(temperature=1.0, top_p=1.0)
@@ -125,3 +127,36 @@ def test_the_request_goes_before_the_publisher_and_the_publisher_before_the_fami
 
 def test_a_seed_is_drawn_where_none_is_wished_for() -> None:
     assert len({settle("chat", {}, Options()).seed for _ in range(5)}) > 1
+
+
+def sorted_in_full(logits: torch.Tensor, text: Text) -> int:
+    """The draw as its definition says it: sort all, keep top-k, keep top-p, let the seed's point fall on one."""
+    scores, ids = logits.double().sort(descending=True, stable=True)
+    weights = (scores[: text.choice.top_k or None] / text.choice.temperature).softmax(0)
+    sums = weights.cumsum(0)
+    sums = sums[(sums - weights) < text.choice.top_p]
+    point = random.Random(f"{text.choice.seed}:{len(text.written)}").random() * float(sums[-1])
+    return int(ids[min(bisect.bisect_right(sums.tolist(), point), len(sums) - 1)])
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.1, 1.0, 4.0])
+def test_many_rows_are_drawn_as_each_would_be_sorted_in_full(spread: float) -> None:
+    chance = torch.Generator().manual_seed(7)
+    kinds = [(0.7, 0.9, 0), (1.5, 1.0, 0), (1.0, 0.5, 40), (0.2, 0.5, FEW), (2.0, 0.99, FEW + 50), (0.7, 0.3, 3000)]
+    for trial in range(20):
+        rows = torch.randn(len(kinds), 1000, generator=chance) * spread
+        # Equal scores, as coarse numbers have them, stand where the sorted few end.
+        rows = (rows * 4).round() / 4 if trial % 2 else rows
+        choices = [Choice(temperature=t, top_p=p, top_k=k, seed=trial) for t, p, k in kinds]
+        texts = [Text([], [1] * trial, choice, ()) for choice in choices]
+        expected = [sorted_in_full(row, text) for row, text in zip(rows, texts, strict=True)]
+        assert choose_rows(rows.clone(), texts) == expected
+        assert [choose(row.clone(), *text) for row, text in zip(rows, texts, strict=True)] == expected
+
+
+def test_a_row_without_numbers_is_an_error_of_that_row() -> None:
+    rows = torch.stack([logits(1), torch.full((WORDS,), float("nan")), logits(2)])
+    texts = [Text([], [], choice, ()) for choice in (FREE, FREE, Choice(temperature=0))]
+    tokens = choose_rows(rows, texts)
+    assert isinstance(tokens[1], FloatingPointError)
+    assert (tokens[0], tokens[2]) == (pick(FREE, 1), int(logits(2).argmax()))

@@ -23,7 +23,10 @@ SHARED_PIECE = 64
 
 @dataclass(eq=False)
 class Answer:
-    """One answer on its way. `written` begins with the prefix's ids, `most` is the length where it must end, `ends` end it."""
+    """One answer on its way.
+
+    `written` begins with the prefix's ids, `most` is the length where it must end, `ends` are the ids that end it.
+    """
 
     request: Request
     prompt: Prompt
@@ -152,11 +155,14 @@ class Batch:
         # Those that end now would stand between the others; they end first, at the next call.
         if not ready or len(ready) < len(answers):
             return
-        for answer, token in zip(answers, self._tokens(answers), strict=True):
+        tokens = self._tokens(answers)
+        # What leaves lets another move into its place, with all that it has read; so all have read first.
+        for answer in answers:
+            self._stepper.advance(answer.row)
+        for answer, token in zip(answers, tokens, strict=True):
             if isinstance(token, Exception):
                 yield self._finish(answer, failure(answer.id, token))
             else:
-                self._stepper.advance(answer.row)
                 yield self._write(answer, token)
 
     def _tokens(self, answers: Sequence[Answer]) -> list[int | Exception]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from chatsite.engine.decoding.packing import Matrix, pack
-from chatsite.engine.decoding.slots import Slots, visible
+from chatsite.engine.decoding.slots import Places, Slots, visible
 from chatsite.engine.decoding.stepping import Row, embed_ids
 
 TYPES = {"llama", "qwen2"}
@@ -76,7 +76,12 @@ class LeanLlama:
             self._head = pack(model.lm_head.weight, None, True)
         self._rotary = body.rotary_emb
         self._slots = Slots(len(joined), 2 * self._groups, self._width, self._embedding)
-        self.rows: list[Row] = []
+        self._places = Places(self._slots)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The running sequences, by their places."""
+        return self._places.rows
 
     def open(self, prompt: Sequence[int], prefix: Sequence[int], new: int) -> Row:
         """Prompt and answer are one sequence of at most the context's length."""
@@ -90,21 +95,19 @@ class LeanLlama:
     @torch.inference_mode()
     def read(self, row: Row, most: int) -> Tensor | None:
         """Read a piece of the prompt by itself, before the sequence takes its place."""
-        if row.cache is None:
-            row.cache = self._slots.space(1, row.most)
+        if not row.caches:
+            row.caches = (self._slots.space(1, row.most),)
         piece, row.unread = row.unread[:most], row.unread[most:]
         begin, end = row.read, row.read + len(piece)
-        attend = self._attend_piece(row.cache, begin, end)
-        positions = torch.arange(begin, end, device=row.cache.device)
+        attend = self._attend_piece(row.caches[0], begin, end)
+        positions = torch.arange(begin, end, device=self._embedding.device)
         x = self._through(self._reading, piece, positions, attend)
         row.read = end
         return None if row.unread else self._reading_head(x[-1:])[0].float()
 
     def join(self, row: Row) -> None:
         """Move what was read to a place of its own."""
-        row.place = self._slots.add(row.cache, row.read, row.most)
-        row.cache = None
-        self.rows.append(row)
+        self._places.add(row, [row.read], [row.most])
 
     @torch.inference_mode()
     def step(self, rows: Sequence[Row]) -> Tensor:
@@ -118,19 +121,11 @@ class LeanLlama:
 
     def advance(self, row: Row) -> None:
         """Its token is part of what was read."""
-        row.read += 1
-        self._slots.lengths[row.place] = row.read
+        self._places.advance(row)
 
     def leave(self, row: Row) -> None:
         """Free its place; the last one moves there."""
-        row.cache = None
-        if row.place >= 0:
-            self._slots.remove(row.place)
-            last = self.rows.pop()
-            if last is not row:
-                self.rows[row.place] = last
-                last.place = row.place
-            row.place = -1
+        self._places.remove(row)
 
     def _through(self, layers: list[Layer], ids: Sequence[int], positions: Tensor, attend: Attend) -> Tensor:
         """All layers: `ids` and their `positions` (`[rows]`) to normalised hidden states `[rows, hidden]`."""

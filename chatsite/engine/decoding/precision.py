@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from chatsite.engine.decoding import llama, packing
+from chatsite.engine.decoding import blenderbot, llama, packing
 from chatsite.engine.decoding.checkpoint import Checkpoint
 from chatsite.engine.decoding.reading import OneByOne
 from chatsite.engine.decoding.stepping import Stepper
@@ -41,5 +41,7 @@ def open_stepper(checkpoint: Checkpoint, precision: Precision) -> tuple[Stepper,
     eight = precision.name == "int8"
     if llama.fits(checkpoint.model):
         return llama.LeanLlama(checkpoint.model, eight), precision.name
+    if blenderbot.fits(checkpoint.model):
+        return blenderbot.LeanBlenderbot(checkpoint.model, eight), precision.name
     generic = OneByOne(checkpoint.model, checkpoint.family == "blenderbot")
     return generic, "fp32" if eight else precision.name

@@ -84,7 +84,7 @@ class OneByOne:
         kind = EncoderDecoderReader if self._encodes else CausalReader
         reader = kind(self._model, prompt, prefix)
         room = self._context - len(prefix) - (0 if self._encodes else len(prompt))
-        return Row(prompt, reader.unread, room, self._context, extra=reader)
+        return Row(prompt, reader.unread, room, self._context, reader=reader)
 
     def bytes(self, row: Row) -> int:
         """One sequence alone always has room."""
@@ -93,8 +93,8 @@ class OneByOne:
     @torch.inference_mode()
     def read(self, row: Row, most: int) -> Tensor | None:
         """Read a piece of the prompt."""
-        logits: Tensor | None = row.extra.advance(most)
-        row.unread = row.extra.unread
+        logits: Tensor | None = row.reader.advance(most)
+        row.unread = row.reader.unread
         return logits
 
     def join(self, row: Row) -> None:
@@ -106,8 +106,8 @@ class OneByOne:
     def step(self, rows: Sequence[Row]) -> Tensor:
         """One token of the one sequence."""
         row = rows[0]
-        row.extra.unread = [row.token]
-        logits: Tensor = row.extra.advance(1)
+        row.reader.unread = [row.token]
+        logits: Tensor = row.reader.advance(1)
         return logits[None]
 
     def advance(self, row: Row) -> None:
@@ -116,5 +116,5 @@ class OneByOne:
 
     def leave(self, row: Row) -> None:
         """Drop its cache."""
-        row.extra = None
+        row.reader = None
         self.rows = [other for other in self.rows if other is not row]

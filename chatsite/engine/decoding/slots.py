@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy
 import torch
 from torch import Tensor
+
+from chatsite.engine.decoding.stepping import Row
 
 GRAIN = 128
 
@@ -69,6 +72,39 @@ class Slots:
         cache = self.space(max(had[1], 1 << (places - 1).bit_length()), max(had[3], grown))
         cache[:, :count, :, :longest] = self.cache[:, :count, :, :longest]
         self.cache = cache
+
+
+class Places:
+    """The running sequences, each in the same place of every one of some caches; the first cache grows by steps."""
+
+    def __init__(self, *slots: Slots) -> None:
+        self.slots = slots
+        self.rows: list[Row] = []
+
+    def add(self, row: Row, lengths: Sequence[int], most: Sequence[int]) -> None:
+        """Move what a sequence has read, `lengths` positions of each cache, to a place where `most` have room."""
+        for slots, cache, length, final in zip(self.slots, row.caches, lengths, most, strict=True):
+            row.place = slots.add(cache, length, final)
+        row.caches = ()
+        self.rows.append(row)
+
+    def advance(self, row: Row) -> None:
+        """One more position of the first cache is filled."""
+        row.read += 1
+        self.slots[0].lengths[row.place] = row.read
+
+    def remove(self, row: Row) -> None:
+        """Free the place of a sequence, if it has one; the last one moves there."""
+        row.caches = ()
+        if row.place < 0:
+            return
+        for slots in self.slots:
+            slots.remove(row.place)
+        last = self.rows.pop()
+        if last is not row:
+            self.rows[row.place] = last
+            last.place = row.place
+        row.place = -1
 
 
 def zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -15,8 +15,9 @@ class Row:
     """One sequence on its way through a model.
 
     `unread` are the ids that are still to be read before the first token is chosen; `room` is how many tokens
-    can still be written before the model's positions end; `most` is the length that its cache may reach. `cache`
-    holds what was read while it waits for a place, and `place` is its place among the running ones.
+    can still be written before the model's positions end; `most` is the length that its cache may reach, `read` the
+    length that it has. `caches` hold what was read while it waits for a place among the running ones, `place` is
+    that place, and `token` what it reads at the next step.
     """
 
     prompt: Sequence[int]
@@ -26,8 +27,8 @@ class Row:
     read: int = 0
     token: int = 0
     place: int = -1
-    cache: Any = None
-    extra: Any = field(default=None, repr=False)
+    caches: tuple[Tensor, ...] = ()
+    reader: Any = None
 
 
 class Stepper(Protocol):
@@ -36,8 +37,9 @@ class Stepper(Protocol):
     limit: int
     """How many sequences it advances at once."""
 
-    rows: list[Row]
-    """The running sequences, by their places."""
+    @property
+    def rows(self) -> list[Row]:
+        """The running sequences, by their places."""
 
     def open(self, prompt: Sequence[int], prefix: Sequence[int], new: int) -> Row:
         """A sequence that is to write at most `new` tokens after its prompt and the prefix of its answer."""

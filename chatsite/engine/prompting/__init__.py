@@ -6,7 +6,8 @@ function of the request: it holds a tokenizer and the model's limits, and no sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from chatsite.engine import Prompt, Request, SeenTurn
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 # Ids of one turn's text; None for a turn without any text, which no model is shown.
 Encoded = Sequence[int] | None
+# Splits a turn's text into the texts of its tokens; the number says how many of its last tokens are wanted.
+Split = Callable[[str, int], tuple[str, ...]]
+# So many of the newest tokens are told one by one: enough to see how a text is split, and little to store.
+MOST_PIECES = 1500
 
 
 class Format(Protocol):
@@ -40,6 +45,34 @@ def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """The ids of a text that a person wrote: a special token that it spells is split into ordinary pieces."""
     encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
     return cast(list[int], encoded["input_ids"])
+
+
+def plain_pieces(tokenizer: PreTrainedTokenizerBase, text: str, most: int) -> tuple[str, ...]:
+    """The text as its last `most` tokens split it, in whole characters; empty where the tokenizer cannot tell.
+
+    What lies between two tokens, such as a space that the tokenizer does not count as part of one, belongs to the
+    later one. A character of several tokens, like most emoji, makes them one piece.
+    """
+    if not tokenizer.is_fast:
+        return ()
+    encoded = tokenizer(
+        text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, verbose=False
+    )
+    ends = [end for _, end in encoded["offset_mapping"]]
+    if not ends:
+        return ()
+    first = max(len(ends) - most, 0)
+    place = max(ends[:first], default=0)
+    ends[-1] = len(text)
+    return tuple(_slices(text, place, ends[first:]))
+
+
+def _slices(text: str, place: int, ends: Sequence[int]) -> Iterator[str]:
+    """The text from `place` on, cut at the ends that go further than those before them."""
+    for end in ends:
+        if end > place:
+            yield text[place:end]
+            place = end
 
 
 def require_split(tokenizer: PreTrainedTokenizerBase, model: str) -> None:
@@ -69,10 +102,10 @@ def require_text(encoded: Sequence[Encoded]) -> Sequence[int]:
     return encoded[-1]
 
 
-def seen(request: Request, encoded: Sequence[Encoded], start: int, newest: int) -> tuple[SeenTurn, ...]:
+def seen(request: Request, encoded: Sequence[Encoded], start: int, newest: int, split: Split) -> tuple[SeenTurn, ...]:
     """What became of the turns: those from `start` on were kept, of the last one its `newest` last tokens."""
     last = len(encoded) - 1
-    return tuple(
+    turns = [
         SeenTurn(
             index=index,
             role=request.turns[index].role,
@@ -81,4 +114,18 @@ def seen(request: Request, encoded: Sequence[Encoded], start: int, newest: int) 
             cut=index == last and newest < len(ids or ()),
         )
         for index, ids in enumerate(encoded)
-    )
+    ]
+    return tuple(_with_pieces(request, turns, split))
+
+
+def _with_pieces(request: Request, turns: list[SeenTurn], split: Split) -> list[SeenTurn]:
+    """The turns, of which the newest kept ones are told token by token."""
+    left = MOST_PIECES
+    for index in range(len(turns) - 1, -1, -1):
+        turn = turns[index]
+        wanted = turn.tokens if turn.cut else min(turn.tokens, left)
+        if not turn.kept or wanted <= 0:
+            continue
+        turns[index] = replace(turn, pieces=split(request.turns[index].text, wanted))
+        left -= wanted
+    return turns

@@ -21,6 +21,7 @@ from chatsite.engine.prompting import (
     healed,
     longest_suffix,
     plain_ids,
+    plain_pieces,
     require_split,
     require_text,
     seen,
@@ -65,7 +66,7 @@ class BlenderbotFormat:
         kept = [ids for ids in encoded[start:-1] if ids]
         body = [token for ids in kept for token in (*ids, *self.delimiter)]
         ids = (*head, *body, *last, self.end)
-        turns = seen(request, encoded, start, len(last))
+        turns = seen(request, encoded, start, len(last), self.pieces)
         receipt = Receipt(
             self.model,
             self.revision,
@@ -75,6 +76,7 @@ class BlenderbotFormat:
             turns,
             request.persona,
             dict(options),
+            len(self.delimiter),
         )
         return Prompt(ids, receipt)
 
@@ -82,6 +84,10 @@ class BlenderbotFormat:
         """The ids of one turn; runs of whitespace become one space, or they would look like the delimiter."""
         line = WHITESPACE.sub(" ", text).strip()
         return plain_ids(self.tokenizer, " " + line) if line else None
+
+    def pieces(self, text: str, tokens: int) -> tuple[str, ...]:
+        """How the last `tokens` tokens of a turn split what is read of it, the space in front included."""
+        return plain_pieces(self.tokenizer, " " + WHITESPACE.sub(" ", text).strip(), tokens)
 
     def persona(self, sentences: tuple[str, ...]) -> list[int]:
         """The ids of the pinned persona and the delimiter after it, or nothing without a persona."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from chatsite.engine import Prompt, Receipt, Request
-from chatsite.engine.prompting import Encoded, healed, plain_ids, require_split, require_text, seen
+from chatsite.engine import Prompt, Receipt, Request, Turn
+from chatsite.engine.prompting import Encoded, healed, plain_ids, plain_pieces, require_split, require_text, seen
 from chatsite.errors import ModelUnavailableError, PromptTooLongError
 
 if TYPE_CHECKING:
@@ -46,11 +47,19 @@ class ChatFormat:
             raise PromptTooLongError
         last = newest[-room:]
         ids = tuple(self._render(request, [*encoded[:-1], last], system, start))
-        turns = seen(request, encoded, start, len(last))
+        turns = seen(request, encoded, start, len(last), self.pieces)
         receipt = Receipt(
-            self.model, self.revision, self.family, budget, len(ids), turns, request.persona, dict(options)
+            self.model, self.revision, self.family, budget, len(ids), turns, request.persona, dict(options), self.frame
         )
         return Prompt(ids, receipt)
+
+    @cached_property
+    def frame(self) -> float:
+        """How many ids the template puts around a turn: half of what it puts around one exchange more."""
+        exchange = Turn("user", "x"), Turn("assistant", "x")
+        requests = [Request(0, (*exchange * times, exchange[0])) for times in (0, 1)]
+        short, long = (self._size(each, [[0]] * len(each.turns), [], 0) for each in requests)
+        return (long - short - len(exchange)) / len(exchange)
 
     def _budget(self, request: Request) -> int:
         """The tokens left for the prompt by what is written of the answer and by what may still be written.
@@ -103,6 +112,10 @@ class ChatFormat:
     def text_ids(self, text: str) -> list[int] | None:
         """The ids of one turn's text without the whitespace around it, or None when there is nothing else."""
         return plain_ids(self.tokenizer, text.strip()) if text.strip() else None
+
+    def pieces(self, text: str, tokens: int) -> tuple[str, ...]:
+        """How the last `tokens` tokens of a turn split its text."""
+        return plain_pieces(self.tokenizer, text.strip(), tokens)
 
     def prefix(self, text: str) -> list[int]:
         """The ids of an answer's beginning, which follow the generation prompt."""

@@ -1,0 +1,243 @@
+"""Receipts: what the model saw of a conversation, and what it will see of it when the next question comes.
+
+A receipt as the runner stores it has no texts. It is lined up from its end with the messages before the answer, which
+are what the prompt was made of and do not change any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Row, func, select
+
+from chatsite.database import db
+from chatsite.engine.catalogue import resolve
+from chatsite.errors import ModelUnavailableError
+from chatsite.models import ACTIVE, Conversation, Generation, Message
+from chatsite.services.claims import MOST_TURNS, messages_before
+
+CHARS_PER_TOKEN = 4.0
+# A few words say little of how long the tokens of a text are.
+ENOUGH_TOKENS = 50
+# An answer that failed early has no receipt; the one before it has.
+RECENT = 3
+
+
+@dataclass(frozen=True)
+class ReadTurn:
+    """One turn as the model read it, or did not.
+
+    `cut` says that only the end of it was kept. `head` is text that is not told token by token, before `pieces`, which
+    are. `text` is all there is of the turn; it is empty when its message is not there any more.
+    """
+
+    role: str
+    tokens: int
+    kept: bool
+    cut: bool
+    text: str = ""
+    head: str = ""
+    pieces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the model saw: `used` of `budget` tokens, made of the persona and the turns."""
+
+    model: str
+    revision: str
+    family: str
+    budget: int
+    used: int
+    persona: tuple[str, ...]
+    turns: tuple[ReadTurn, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> list[ReadTurn]:
+        """The turns that the model saw."""
+        return [turn for turn in self.turns if turn.kept]
+
+    @property
+    def left_out(self) -> list[ReadTurn]:
+        """The turns with text that it did not see, the oldest first."""
+        return [turn for turn in self.turns if not turn.kept and turn.tokens]
+
+    @property
+    def frame(self) -> int:
+        """The tokens that are no turn's text: the persona, and what says where a turn begins."""
+        return max(self.used - sum(turn.tokens for turn in self.kept), 0)
+
+
+def reading(answer: Message) -> Reading | None:
+    """What the model saw when it wrote an answer; None when no receipt of that was kept."""
+    stored = _receipt(answer.generation)
+    if not stored:
+        return None
+    texts = [row.text for row in messages_before(answer)]
+    rows = stored["turns"]
+    missing = max(len(rows) - len(texts), 0)
+    lined_up = zip(rows, [*[""] * missing, *texts[len(texts) - len(rows) + missing :]], strict=True)
+    return Reading(
+        model=str(stored.get("model", "")),
+        revision=str(stored.get("revision", "")),
+        family=str(stored.get("family", "")),
+        budget=int(stored.get("budget", 0)),
+        used=int(stored.get("used", 0)),
+        persona=tuple(stored.get("persona") or ()),
+        turns=tuple(_turn(row, text) for row, text in lined_up),
+        options=dict(stored.get("options") or {}),
+    )
+
+
+def _receipt(generation: Generation | None) -> dict[str, Any]:
+    """The stored receipt, or nothing where there is none that says anything of turns."""
+    stored = generation.receipt if generation else None
+    return stored if isinstance(stored, dict) and stored.get("turns") else {}
+
+
+def _turn(row: Sequence[Any], text: str) -> ReadTurn:
+    _, role, tokens, kept, cut, *more = row
+    text = text.strip()
+    pieces = _pieces(more[0] if more else (), text)
+    head = text[: len(text) - sum(map(len, pieces))] if not cut and text.endswith("".join(pieces)) else ""
+    return ReadTurn(str(role), int(tokens), bool(kept), bool(cut), text, head, pieces)
+
+
+def _pieces(stored: Sequence[int | str], text: str) -> tuple[str, ...]:
+    """The texts of the tokens: as they are stored, or cut from the end of the text; nothing if they do not fit it."""
+    if all(isinstance(piece, str) for piece in stored):
+        return tuple(map(str, stored))
+    lengths = [int(piece) for piece in stored]
+    place, found = len(text) - sum(lengths), []
+    if place < 0:
+        return ()
+    for length in lengths:
+        found.append(text[place : place + length])
+        place += length
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What the next question will meet: about `used` of `budget` tokens are taken, with what is typed.
+
+    The model will see no message before the one named `oldest`; an empty name means that it will see all of them, and
+    None that only the question itself fits.
+    """
+
+    used: int
+    budget: int
+    oldest: str | None = ""
+
+    @property
+    def room(self) -> int:
+        """The tokens that are left."""
+        return max(self.budget - self.used, 0)
+
+
+def outlook(conversation: Conversation, typed: int = 0) -> Outlook | None:
+    """What the model will see of a conversation when the next question has `typed` characters.
+
+    It is an estimate from the newest receipt: what came after that and what is typed is counted by its length. None
+    while nothing is known.
+    """
+    answer, stored = _newest_receipt(conversation)
+    if answer is None:
+        return None
+    rows = _rows(conversation)
+    costs = _costs(answer, stored, rows)
+    frame = float(stored.get("frame", 0.0))
+    question = [_tokens(typed, stored) + frame] if typed else []
+    fixed = _fixed(stored)
+    start = _start([*costs, *question], float(stored["budget"]) - fixed, _starts(stored, rows, bool(question)))
+    used = min(round(fixed + sum([*costs, *question][start:])), int(stored["budget"]))
+    return Outlook(used, int(stored["budget"]), _oldest(rows, start))
+
+
+def _newest_receipt(conversation: Conversation) -> tuple[Message | None, dict[str, Any]]:
+    """The newest finished answer with a receipt that can be counted with, and that receipt."""
+    query = (
+        select(Message, Generation)
+        .join(Generation, (Generation.message_id == Message.id) & Generation.newest)
+        .where(Message.conversation_id == conversation.id, Generation.status.not_in(ACTIVE))
+        .order_by(Message.id.desc())
+        .limit(RECENT)
+    )
+    for message, generation in db.session.execute(query):
+        stored = _receipt(generation)
+        if stored.get("budget"):
+            return message, stored
+    return None, {}
+
+
+def _rows(conversation: Conversation) -> Sequence[Row[Any]]:
+    """The messages that can be turns of the next prompt, the oldest first, without their texts."""
+    query = (
+        select(Message.id, Message.public_id, Message.role, func.length(Message.text).label("length"))
+        .where(Message.conversation_id == conversation.id, Message.text != "")
+        .order_by(Message.id.desc())
+        .limit(MOST_TURNS)
+    )
+    return list(reversed(db.session.execute(query).all()))
+
+
+def _costs(answer: Message, stored: dict[str, Any], rows: Sequence[Row[Any]]) -> list[float]:
+    """What each message takes of a prompt: as counted in the receipt, or else by its length."""
+    counted = [int(turn[2]) for turn in stored["turns"]]
+    before = [row.id for row in rows if row.id < answer.id]
+    known = dict(zip(reversed(before), reversed(counted), strict=False))
+    known |= _written(answer)
+    frame = float(stored.get("frame", 0.0))
+    return [known.get(row.id, _tokens(row.length, stored)) + frame for row in rows]
+
+
+def _written(answer: Message) -> dict[int, int]:
+    """The tokens of the answer, where one generation wrote all of it; one that went on counts only its own."""
+    runs = select(func.count()).where(Generation.message_id == answer.id)
+    generation = answer.generation
+    return {answer.id: generation.tokens} if generation and db.session.scalar(runs) == 1 else {}
+
+
+def _tokens(characters: int, stored: dict[str, Any]) -> int:
+    """About how many tokens so many characters make in this conversation."""
+    told = [turn for turn in stored["turns"] if len(turn) > 5 and isinstance(turn[5][0], int)]
+    tokens = sum(len(turn[5]) for turn in told)
+    mean = sum(sum(turn[5]) for turn in told) / tokens if tokens >= ENOUGH_TOKENS else CHARS_PER_TOKEN
+    return round(characters / max(mean, 0.5) + 0.5) if characters else 0
+
+
+def _fixed(stored: dict[str, Any]) -> float:
+    """What a prompt takes whatever is said in it."""
+    kept = [turn[2] + float(stored.get("frame", 0.0)) for turn in stored["turns"] if turn[3]]
+    return float(stored["used"]) - sum(kept)
+
+
+def _starts(stored: dict[str, Any], rows: Sequence[Row[Any]], typed: bool) -> list[int]:
+    """Where the turns that are kept may begin. Chat models never begin with an answer whose question is lost."""
+    questions_only = stored.get("family") == "chat"
+    found = [i for i, row in enumerate(rows) if not questions_only or i == 0 or row.role.value == "user"]
+    return [*found, len(rows)] if typed else found or [0]
+
+
+def _start(costs: Sequence[float], room: float, starts: Sequence[int]) -> int:
+    """The first place from which on everything fits; the last one if nothing does."""
+    return next((start for start in starts if sum(costs[start:]) <= room), starts[-1])
+
+
+def _oldest(rows: Sequence[Row[Any]], start: int) -> str | None:
+    if start >= len(rows):
+        return None if rows else ""
+    # Of a very long conversation there are messages before the first row, too.
+    unseen = start > 0 or len(rows) == MOST_TURNS
+    return str(rows[start].public_id) if unseen else ""
+
+
+def title(model: str) -> str:
+    """What a model is called, if the catalogue knows it."""
+    try:
+        return resolve(model).title
+    except ModelUnavailableError:
+        return model
