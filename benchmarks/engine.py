@@ -25,7 +25,7 @@ import torch
 
 from benchmarks import engine_quality
 from benchmarks.figures import Table, machine, ratio, write_section
-from chatsite.engine import Delta, Options, Request, Turn
+from chatsite.engine import Delta, Event, Options, Request, Turn
 from chatsite.engine.catalogue import resolve
 from chatsite.engine.decoding.checkpoint import Checkpoint, load, quiet
 from chatsite.engine.decoding.precision import open_stepper, settle_precision
@@ -54,7 +54,8 @@ class Timing:
 
 def ours(speaker: Speaker, count: int, options: Options) -> Timing:
     """`count` requests that arrive together."""
-    batch, events = speaker.batch(PLENTY), []
+    batch = speaker.batch(PLENTY)
+    events: list[Event] = []
     firsts: dict[int, float] = {}
     tokens, start = 0, time.perf_counter()
     for number in range(count):

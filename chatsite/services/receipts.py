@@ -6,16 +6,16 @@ are what the prompt was made of and do not change any more.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import Row, func, select
 
 from chatsite.database import db
-from chatsite.engine.catalogue import resolve
-from chatsite.errors import ModelUnavailableError
-from chatsite.models import ACTIVE, Conversation, Generation, Message
+from chatsite.models import ACTIVE, Conversation, Generation, Message, Role
 from chatsite.services.claims import MOST_TURNS, messages_before
 
 CHARS_PER_TOKEN = 4.0
@@ -124,18 +124,14 @@ def _pieces(stored: Sequence[int | str], text: str) -> tuple[str, ...]:
 class Outlook:
     """What the next question will meet: about `used` of `budget` tokens are taken, with what is typed.
 
-    The model will see no message before the one named `oldest`; an empty name means that it will see all of them, and
-    None that only the question itself fits.
+    `cut` says that the model will not see all of the conversation, and `oldest` is the first message that it will see:
+    None when the question alone fills the budget.
     """
 
     used: int
     budget: int
-    oldest: str | None = ""
-
-    @property
-    def room(self) -> int:
-        """The tokens that are left."""
-        return max(self.budget - self.used, 0)
+    cut: bool = False
+    oldest: Message | None = None
 
 
 def outlook(conversation: Conversation, typed: int = 0) -> Outlook | None:
@@ -144,39 +140,38 @@ def outlook(conversation: Conversation, typed: int = 0) -> Outlook | None:
     It is an estimate from the newest receipt: what came after that and what is typed is counted by its length. None
     while nothing is known.
     """
-    answer, stored = _newest_receipt(conversation)
-    if answer is None:
+    generation = _newest(conversation)
+    if generation is None:
         return None
-    rows = _rows(conversation)
-    costs = _costs(answer, stored, rows)
-    frame = float(stored.get("frame", 0.0))
-    question = [_tokens(typed, stored) + frame] if typed else []
-    fixed = _fixed(stored)
-    start = _start([*costs, *question], float(stored["budget"]) - fixed, _starts(stored, rows, bool(question)))
-    used = min(round(fixed + sum([*costs, *question][start:])), int(stored["budget"]))
-    return Outlook(used, int(stored["budget"]), _oldest(rows, start))
+    stored, rows = _receipt(generation), _rows(conversation)
+    budget, fixed = int(stored["budget"]), _fixed(stored)
+    question = [_tokens(typed, stored) + _frame(stored)] if typed else []
+    left = _left([*_costs(generation, stored, rows), *question])
+    starts = _starts(stored, rows, bool(question))
+    start = next((start for start in starts if left[start] <= budget - fixed), starts[-1])
+    # Of a very long conversation there are messages before the first row, too.
+    cut = start > 0 or len(rows) == MOST_TURNS
+    oldest = db.session.get(Message, rows[start].id) if cut and start < len(rows) else None
+    return Outlook(min(round(fixed + left[start]), budget), budget, cut, oldest)
 
 
-def _newest_receipt(conversation: Conversation) -> tuple[Message | None, dict[str, Any]]:
-    """The newest finished answer with a receipt that can be counted with, and that receipt."""
+def _newest(conversation: Conversation) -> Generation | None:
+    """The newest finished generation with a receipt that can be counted with."""
     query = (
-        select(Message, Generation)
-        .join(Generation, (Generation.message_id == Message.id) & Generation.newest)
-        .where(Message.conversation_id == conversation.id, Generation.status.not_in(ACTIVE))
+        select(Generation)
+        .join(Message, Generation.message_id == Message.id)
+        .where(Message.conversation_id == conversation.id, Generation.newest, Generation.status.not_in(ACTIVE))
         .order_by(Message.id.desc())
         .limit(RECENT)
+        .execution_options(populate_existing=True)
     )
-    for message, generation in db.session.execute(query):
-        stored = _receipt(generation)
-        if stored.get("budget"):
-            return message, stored
-    return None, {}
+    return next((each for each in db.session.scalars(query) if _receipt(each).get("budget")), None)
 
 
 def _rows(conversation: Conversation) -> Sequence[Row[Any]]:
     """The messages that can be turns of the next prompt, the oldest first, without their texts."""
     query = (
-        select(Message.id, Message.public_id, Message.role, func.length(Message.text).label("length"))
+        select(Message.id, Message.role, func.length(Message.text).label("length"))
         .where(Message.conversation_id == conversation.id, Message.text != "")
         .order_by(Message.id.desc())
         .limit(MOST_TURNS)
@@ -184,60 +179,46 @@ def _rows(conversation: Conversation) -> Sequence[Row[Any]]:
     return list(reversed(db.session.execute(query).all()))
 
 
-def _costs(answer: Message, stored: dict[str, Any], rows: Sequence[Row[Any]]) -> list[float]:
+def _costs(generation: Generation, stored: dict[str, Any], rows: Sequence[Row[Any]]) -> list[float]:
     """What each message takes of a prompt: as counted in the receipt, or else by its length."""
     counted = [int(turn[2]) for turn in stored["turns"]]
-    before = [row.id for row in rows if row.id < answer.id]
-    known = dict(zip(reversed(before), reversed(counted), strict=False))
-    known |= _written(answer)
-    frame = float(stored.get("frame", 0.0))
-    return [known.get(row.id, _tokens(row.length, stored)) + frame for row in rows]
+    before = [row.id for row in rows if row.id < generation.message_id]
+    known = dict(zip(reversed(before), reversed(counted), strict=False)) | _written(generation)
+    return [known.get(row.id, _tokens(row.length, stored)) + _frame(stored) for row in rows]
 
 
-def _written(answer: Message) -> dict[int, int]:
+def _written(generation: Generation) -> dict[int, int]:
     """The tokens of the answer, where one generation wrote all of it; one that went on counts only its own."""
-    runs = select(func.count()).where(Generation.message_id == answer.id)
-    generation = answer.generation
-    return {answer.id: generation.tokens} if generation and db.session.scalar(runs) == 1 else {}
+    runs = select(func.count()).where(Generation.message_id == generation.message_id)
+    return {generation.message_id: generation.tokens} if db.session.scalar(runs) == 1 else {}
 
 
 def _tokens(characters: int, stored: dict[str, Any]) -> int:
     """About how many tokens so many characters make in this conversation."""
-    told = [turn for turn in stored["turns"] if len(turn) > 5 and isinstance(turn[5][0], int)]
-    tokens = sum(len(turn[5]) for turn in told)
-    mean = sum(sum(turn[5]) for turn in told) / tokens if tokens >= ENOUGH_TOKENS else CHARS_PER_TOKEN
-    return round(characters / max(mean, 0.5) + 0.5) if characters else 0
+    told = [turn[5] for turn in stored["turns"] if len(turn) > 5 and isinstance(turn[5][0], int)]
+    tokens = sum(map(len, told))
+    mean = sum(map(sum, told)) / tokens if tokens >= ENOUGH_TOKENS else CHARS_PER_TOKEN
+    return math.ceil(characters / mean)
+
+
+def _frame(stored: dict[str, Any]) -> float:
+    """What the format adds to each turn; receipts of earlier versions do not tell."""
+    return float(stored.get("frame", 0.0))
 
 
 def _fixed(stored: dict[str, Any]) -> float:
     """What a prompt takes whatever is said in it."""
-    kept = [turn[2] + float(stored.get("frame", 0.0)) for turn in stored["turns"] if turn[3]]
+    kept = [turn[2] + _frame(stored) for turn in stored["turns"] if turn[3]]
     return float(stored["used"]) - sum(kept)
+
+
+def _left(costs: Sequence[float]) -> list[float]:
+    """What everything from each place on takes; nothing from the end on."""
+    return [*accumulate(reversed(costs), initial=0.0)][::-1]
 
 
 def _starts(stored: dict[str, Any], rows: Sequence[Row[Any]], typed: bool) -> list[int]:
     """Where the turns that are kept may begin. Chat models never begin with an answer whose question is lost."""
-    questions_only = stored.get("family") == "chat"
-    found = [i for i, row in enumerate(rows) if not questions_only or i == 0 or row.role.value == "user"]
+    anywhere = stored.get("family") != "chat"
+    found = [i for i, row in enumerate(rows) if anywhere or i == 0 or row.role is Role.USER]
     return [*found, len(rows)] if typed else found or [0]
-
-
-def _start(costs: Sequence[float], room: float, starts: Sequence[int]) -> int:
-    """The first place from which on everything fits; the last one if nothing does."""
-    return next((start for start in starts if sum(costs[start:]) <= room), starts[-1])
-
-
-def _oldest(rows: Sequence[Row[Any]], start: int) -> str | None:
-    if start >= len(rows):
-        return None if rows else ""
-    # Of a very long conversation there are messages before the first row, too.
-    unseen = start > 0 or len(rows) == MOST_TURNS
-    return str(rows[start].public_id) if unseen else ""
-
-
-def title(model: str) -> str:
-    """What a model is called, if the catalogue knows it."""
-    try:
-        return resolve(model).title
-    except ModelUnavailableError:
-        return model

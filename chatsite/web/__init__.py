@@ -22,6 +22,7 @@ def init_app(app: Flask) -> None:
         messages,
         method,
         models,
+        receipts,
         security,
         streams,
     )
@@ -35,6 +36,7 @@ def init_app(app: Flask) -> None:
     errors.init_app(app)
     hub.init_app(app)
     streams.init_app(app)
+    receipts.init_app(app)
     method.init_app(app)
-    for module in (conversations, messages, streams, models, language, links, health):
+    for module in (conversations, messages, receipts, streams, models, language, links, health):
         app.register_blueprint(module.bp)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 from flask import Flask, Response, current_app, g, request, session
 
 from chatsite.models import Conversation, Message, User
@@ -62,7 +63,15 @@ def get_conversation(public_id: str) -> Conversation:
 
 def get_message(public_id: str) -> Message:
     """The message of that name in one of the visitor's conversations. Raises NotFoundError."""
-    return messages.get(visitor(), public_id)
+    message = messages.get(visitor(), public_id)
+    name_in_log(message)
+    return message
+
+
+def name_in_log(message: Message) -> None:
+    """Have the request's line in the log name the generation it is about, as the runner's lines do."""
+    if message.generation:
+        structlog.contextvars.bind_contextvars(generation=message.generation.id)
 
 
 def limits() -> Limits:

@@ -23,7 +23,7 @@ from chatsite.services.generations import CUT_REASONS, Change
 class Summary:
     """How an answer went: seconds until its first token, tokens a second, tokens, and turns the model did not see.
 
-    `cut` says that a limit ended it and not the model.
+    `cut` says that a limit ended it and not the model, `receipt` that it can be shown what the model saw.
     """
 
     waited: float | None
@@ -31,6 +31,7 @@ class Summary:
     tokens: int
     unseen: int
     cut: bool
+    receipt: bool
 
 
 def init_app(app: Flask) -> None:
@@ -92,6 +93,7 @@ def summary(generation: Generation) -> Summary:
         tokens=generation.tokens,
         unseen=len(receipt.get("turns", [])) - int(receipt.get("kept", 0)),
         cut=generation.finish_reason in CUT_REASONS,
+        receipt=bool(receipt.get("turns")),
     )
 
 

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from chatsite.rendering.text import title
 from chatsite.services import generations, messages
 from chatsite.services.messages import Turn
-from chatsite.web.access import get_conversation, get_message, limits, visitor, visitor_who_writes
+from chatsite.web.access import get_conversation, get_message, limits, name_in_log, visitor, visitor_who_writes
 from chatsite.web.fragments import fragment, settled, sidebar
 from chatsite.web.htmx import headers, make_response
 
@@ -23,6 +23,7 @@ def create() -> AnyResponse:
     """
     named = request.form.get("conversation")
     turn = _post(named) if named else _start()
+    name_in_log(turn.answer)
     conversation = turn.conversation
     address = url_for("conversations.show", public_id=conversation.public_id)
     if not headers().wants_fragment:

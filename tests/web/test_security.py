@@ -141,6 +141,19 @@ def test_what_people_and_models_write_is_data(alice: Browser, answer: Callable[.
         assert ">49<" not in page
 
 
+def test_a_request_and_a_runner_name_the_same_generation(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    app = make_app(tmp_path, LOG_LEVEL="info", LOG_FORMAT="json")
+    alice = Browser(app.test_client())
+    conversation = alice.start()
+    message = message_ids(alice.get(f"/conversations/{conversation}").text)[-1]
+    alice.send("DELETE", f"/messages/{message}/stream")
+    close(app)
+    events = [json.loads(line) for line in capfd.readouterr().err.splitlines() if line]
+    named = {event["rule"]: event.get("generation") for event in events if event["event"] == "request"}
+    assert named["/messages"] == named["/messages/<public_id>/stream"] == 1
+    assert named["/"] is None
+
+
 def test_logs_are_one_json_line_each_and_hold_no_message(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     app = make_app(tmp_path, LOG_LEVEL="info", LOG_FORMAT="json")
     Browser(app.test_client()).ask("A secret\r\nforged line", token='a\r\n{"event": "forged"}')

@@ -1,0 +1,107 @@
+"""Receipts: what the model saw when it wrote an answer, and how much of its window the next question finds taken."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flask import Blueprint, Flask, redirect, render_template, request, url_for
+from flask_babel import format_decimal
+from werkzeug.wrappers import Response
+
+from chatsite.errors import NotFoundError, sentence
+from chatsite.models import Role
+from chatsite.rendering.tokens import tokens
+from chatsite.services import receipts
+from chatsite.services.receipts import Reading
+from chatsite.web.access import get_conversation, get_message
+from chatsite.web.fragments import fragment, sidebar
+from chatsite.web.htmx import headers
+
+bp = Blueprint("receipts", __name__)
+
+# Of the turns that were left out so many are shown; it is the newest of them that were missed.
+MOST_LEFT_OUT = 12
+
+
+class Setting(NamedTuple):
+    """A decoding option in words; a value of `idle` does nothing and is not worth a line."""
+
+    label: str
+    meaning: str
+    idle: float | None = None
+
+
+SETTINGS = {
+    "beams": Setting(
+        sentence("Beams"), sentence("So many beginnings of the answer are written side by side; the best one wins."), 1
+    ),
+    "temperature": Setting(
+        sentence("Temperature"),
+        sentence("How daring the choice of each token is: 0 always takes the likeliest one."),
+    ),
+    "top_p": Setting(
+        sentence("Top-p"), sentence("Only the likeliest tokens that together have this share are drawn from."), 1
+    ),
+    "top_k": Setting(sentence("Top-k"), sentence("Only so many of the likeliest tokens are drawn from."), 0),
+    "repetition_penalty": Setting(
+        sentence("Repetition penalty"), sentence("Above 1, words that the answer has used become less likely."), 1
+    ),
+    "no_repeat_ngram": Setting(
+        sentence("No repeats"), sentence("No run of so many tokens comes twice in the answer."), 0
+    ),
+    "encoder_no_repeat_ngram": Setting(
+        sentence("No echo"), sentence("No run of so many tokens is taken over from the conversation."), 0
+    ),
+    "min_new_tokens": Setting(sentence("Least length"), sentence("The answer has at least so many tokens."), 0),
+    "max_new_tokens": Setting(sentence("Greatest length"), sentence("The answer is cut after so many tokens.")),
+    "seconds": Setting(sentence("Time limit"), sentence("The answer is cut after so many seconds.")),
+    "seed": Setting(sentence("Seed"), sentence("Where chance began: the same seed draws the same answer again.")),
+}
+
+
+def init_app(app: Flask) -> None:
+    """What templates need to show receipts."""
+    app.jinja_env.globals.update(outlook=receipts.outlook, settings_of=settings_of, tokens=tokens)
+    app.jinja_env.globals.update(most_left_out=MOST_LEFT_OUT)
+    app.jinja_env.filters["number"] = number
+
+
+@bp.get("/messages/<public_id>/receipt")
+def show(public_id: str) -> str:
+    """What the model saw when it wrote this answer: as a page, or to be opened under the answer."""
+    message = get_message(public_id)
+    if message.role is Role.USER:
+        raise NotFoundError
+    values = {"message": message, "reading": receipts.reading(message)}
+    if headers().wants_fragment:
+        return fragment("receipts/_receipt.html", **values)
+    conversation = message.conversation
+    return render_template("receipts/show.html", **values, conversation=conversation, sidebar=sidebar(conversation))
+
+
+@bp.get("/conversations/<public_id>/budget")
+def budget(public_id: str) -> Response | str:
+    """The gauge and the cut line for a next question of `?length=` characters; without htmx, the conversation."""
+    conversation = get_conversation(public_id)
+    if not headers().wants_fragment:
+        return redirect(url_for("conversations.show", public_id=conversation.public_id), code=303)
+    length = request.args.get("length", "")
+    typed = int(length) if length.isascii() and length.isdecimal() and len(length) < 8 else 0
+    return fragment("messages/_outlook.html", conversation=conversation, view=receipts.outlook(conversation, typed))
+
+
+def settings_of(reading: Reading) -> list[tuple[Setting, str]]:
+    """The decoding options that had an effect, in words, with their values; one without words keeps its name."""
+    found = []
+    for name, value in reading.options.items():
+        setting = SETTINGS.get(name, Setting(name, ""))
+        if isinstance(value, bool) or not isinstance(value, int | float | str) or value == setting.idle:
+            continue
+        plain = name == "seed" or isinstance(value, str)
+        found.append((setting, str(value) if plain else str(format_decimal(value, "#,##0.###"))))
+    return found
+
+
+def number(count: float) -> str:
+    """A count as the language writes it."""
+    return str(format_decimal(count, "#,##0"))
