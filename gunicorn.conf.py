@@ -23,7 +23,7 @@ except ConfigError as error:
 
 host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8000"
 bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
-worker_class = "gthread"
+worker_class = "chatsite.web.worker.Worker"
 workers = settings["WORKERS"]
 threads = settings["THREADS"]
 # A stream holds a thread, a page only for a moment: what finds no thread at once waits its turn.

@@ -2,7 +2,8 @@
 
 It serves the demo mode (`CHATSITE_MODEL=scripted`) and the tests, which can say what an answer must be to the letter.
 A question of the form `/say TEXT` is answered with TEXT; `/fail` makes the engine fail after a few words; `/long N`
-is answered with N numbered words; `/slow TEXT` writes at a tenth of the speed. Everything else gets a short text with some Markdown in it.
+is answered with N numbered words; `/slow TEXT` writes at a tenth of the speed. Everything else gets a short text with
+some Markdown in it.
 """
 
 from __future__ import annotations

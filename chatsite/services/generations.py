@@ -5,10 +5,11 @@ What runners do with them is in `chatsite.services.claims`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Integer, column, delete, func, select, values
+from sqlalchemy import Row, delete, func, select, tuple_
 from sqlalchemy.orm import aliased
 
 from chatsite.database import db, now, write
@@ -166,19 +167,31 @@ def follow(known: Mapping[int, int]) -> list[Change]:
     """
     if not known:
         return []
-    rows = db.session.scalars(
-        select(Generation).where(Generation.id.in_(known)).execution_options(populate_existing=True)
-    ).all()
-    texts = _chunks_after(known)
+    rows = db.session.execute(select(*_FOLLOWED).where(Generation.id.in_(known))).all()
+    texts = _chunks({row.id: range(known[row.id] + 1, row.seq + 1) for row in rows if row.status in ACTIVE})
     waiting = fair_order() if any(row.status is Status.QUEUED for row in rows) else []
     places = {generation_id: place for place, generation_id in enumerate(waiting, start=1)}
     return [_change(row, known[row.id], texts.get(row.id, []), places.get(row.id)) for row in rows]
 
 
-def _change(row: Generation, known_seq: int, chunks: Sequence[tuple[int, str]], position: int | None) -> Change:
+# Columns and no objects: this is asked many times a second, of all that anybody watches.
+_FOLLOWED = (
+    Generation.id,
+    Generation.status,
+    Generation.seq,
+    Generation.tokens,
+    Generation.tokens_per_second,
+    Generation.created_at,
+    Generation.first_token_at,
+    Generation.finished_at,
+)
+_FEW_CHUNKS = 20
+
+
+def _change(row: Row[Any], known_seq: int, chunks: Sequence[tuple[int, str]], position: int | None) -> Change:
     end = row.finished_at or now()
     speed = row.tokens_per_second
-    if row.active and row.first_token_at and row.tokens > 1:
+    if row.status in ACTIVE and row.first_token_at and row.tokens > 1:
         speed = (row.tokens - 1) / max((end - row.first_token_at).total_seconds(), 0.001)
     return Change(
         id=row.id,
@@ -192,17 +205,20 @@ def _change(row: Generation, known_seq: int, chunks: Sequence[tuple[int, str]], 
     )
 
 
-def _chunks_after(known: Mapping[int, int]) -> dict[int, list[tuple[int, str]]]:
-    pairs: Iterable[tuple[int, int]] = known.items()
-    places = values(column("id", Integer), column("seq", Integer), name="place").data(list(pairs)).cte("places")
-    query = (
-        select(Chunk.generation_id, Chunk.seq, Chunk.text)
-        .join(places, (Chunk.generation_id == places.c.id) & (Chunk.seq > places.c.seq))
-        .order_by(Chunk.generation_id, Chunk.seq)
-    )
+def _chunks(wanted: Mapping[int, range]) -> dict[int, list[tuple[int, str]]]:
+    """The chunks of those numbers by generation, in order: where few are wanted in one query, else in one for each."""
+    query = select(Chunk.generation_id, Chunk.seq, Chunk.text).order_by(Chunk.generation_id, Chunk.seq)
+    few = [(key, seq) for key, seqs in wanted.items() if len(seqs) <= _FEW_CHUNKS for seq in seqs]
+    queries = [query.where(tuple_(Chunk.generation_id, Chunk.seq).in_(few))] if few else []
+    queries += [
+        query.where(Chunk.generation_id == key, Chunk.seq.between(seqs[0], seqs[-1]))
+        for key, seqs in wanted.items()
+        if len(seqs) > _FEW_CHUNKS
+    ]
     found: dict[int, list[tuple[int, str]]] = {}
-    for generation_id, seq, text in db.session.execute(query):
-        found.setdefault(generation_id, []).append((seq, text))
+    for asked in queries:
+        for generation_id, seq, text in db.session.execute(asked):
+            found.setdefault(generation_id, []).append((seq, text))
     return found
 
 

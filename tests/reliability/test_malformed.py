@@ -149,7 +149,6 @@ def test_half_a_request_takes_nothing_from_others(site: Site) -> None:
     assert [worker.pid for worker in site.workers()] == workers
 
 
-@pytest.mark.xfail(reason="gunicorn waits for clients to hang up in the thread that accepts connections", strict=True)
 def test_clients_that_do_not_hang_up_keep_nobody_waiting(site: Site) -> None:
     """gunicorn gives each of them two seconds, which must not be everybody's."""
     end = time.monotonic() + 15
