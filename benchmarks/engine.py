@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def compare(name: str, checkpoint: Checkpoint, speaker: Speaker, step_bytes: int
     for how, theirs, temperature in (("greedy", greedy, 0.0), ("sampled", drawn, 0.7)):
         for count in (1, 8):
             options = Options(max_new_tokens=new, temperature=temperature, top_p=0.9)
-            mine = best(lambda count=count, options=options: ours(speaker, count, options), tries + 1)
+            mine = best(partial(ours, speaker, count, options), tries + 1)
             share = f"{mine.pace / limit:.2f}" if count == 1 else "-"
             table.add(
                 how, count, f"{theirs.pace:.1f}", f"{mine.pace:.1f}", ratio(mine.pace, theirs.pace),
@@ -211,7 +212,7 @@ def main() -> None:
     body = "\n\n".join([machine() + f" {torch.get_num_threads()} threads.", *map(str, tables)])
     print(body)
     if args.write:
-        write_section("Engine", body)
+        write_section("engine", body)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ class Session:
             "/list": self._list,
             "/open": self._open,
             "/model": self._model,
+            "/why": self._why,
             "/link": self._link,
             "/help": self._help,
         }
@@ -98,6 +99,9 @@ class Session:
         self._screen.say(gettext("Licence: %(licence)s", licence=entry.licence))
         self._screen.say(gettext(entry.caution))
 
+    def _why(self, _rest: str) -> None:
+        self._screen.reading(self._terminal.reading())
+
     def _link(self, _rest: str) -> None:
         self._screen.say(self._site + self._terminal.link())
         self._screen.say(gettext("Open it within ten minutes in the browser that is to join."), style="dim")
@@ -108,6 +112,7 @@ class Session:
             ("/list", gettext("list the conversations")),
             ("/open N", gettext("go on with conversation N of the list")),
             ("/model", gettext("say which model answers")),
+            ("/why", gettext("say what the model saw for the last answer")),
             ("/link", gettext("show these conversations in a browser")),
             ("/quit", gettext("leave, like Ctrl-D")),
             ("Ctrl-C", gettext("stop the answer")),

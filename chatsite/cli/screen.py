@@ -15,8 +15,11 @@ from rich.text import Text
 from chatsite.cli.terminal import Answer
 from chatsite.models import Conversation, Message, Role, RunnerState, Status
 from chatsite.rendering.blocks import BlockStream
+from chatsite.services.receipts import Reading, ReadTurn
 
 FRAMES_PER_SECOND = 12
+# Of a turn that the model did not see so many characters are shown.
+SHOWN_CHARS = 60
 
 
 class Screen:
@@ -64,6 +67,29 @@ class Screen:
                 self.say(f"> {message.text}", style="bold")
             else:
                 self._console.print(_markdown(harmless(message.text)))
+
+    def reading(self, found: Reading | None) -> None:
+        """Print what the model saw, token by token, below what it did not see."""
+        if found is None:
+            self.say(gettext("For this answer nothing was kept of what the model saw."))
+            return
+        for turn in found.left_out:
+            self.say(" ".join(turn.text.split())[:SHOWN_CHARS], style="dim")
+        if found.left_out:
+            self.say("── " + gettext("The model did not see what is above this line"), style="dim")
+        for turn in found.kept:
+            self.say(_read(turn), style="bold" if turn.role == "user" else "")
+        counts = {"model": found.model, "used": found.used, "budget": found.budget}
+        self.say(gettext("%(model)s has read %(used)s of %(budget)s tokens.", **counts), style="dim")
+        self.say(
+            ", ".join(f"{name} {value}" for name, value in found.options.items() if value is not None), style="dim"
+        )
+
+
+def _read(turn: ReadTurn) -> str:
+    """A turn with a bar between its tokens."""
+    text = "|".join(filter(None, [turn.head, *turn.pieces])) or turn.text
+    return ("> " if turn.role == "user" else "") + ("…" if turn.cut else "") + text
 
 
 def harmless(text: str) -> str:

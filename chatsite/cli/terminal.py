@@ -18,11 +18,12 @@ from flask import Flask
 
 from chatsite.database import db
 from chatsite.errors import NotFoundError
-from chatsite.models import Conversation, Message, Runner, Status, User
+from chatsite.models import Conversation, Message, Role, Runner, Status, User
 from chatsite.rendering.text import title
 from chatsite.runner.supervisor import Supervisor
-from chatsite.services import accounts, conversations, generations, links, messages, runners
+from chatsite.services import accounts, conversations, generations, links, messages, receipts, runners
 from chatsite.services.generations import Change, Limits
+from chatsite.services.receipts import Reading
 
 POLL_SECONDS = 0.1
 LIST_SIZE = 20
@@ -116,6 +117,13 @@ class Terminal:
         with _session():
             found = conversations.get(self._user(), self.conversation or "")
             return list(messages.window(found, size=SHOWN_MESSAGES).messages)
+
+    def reading(self) -> Reading | None:
+        """What the model saw when it wrote the newest answer of the open conversation; None if that is not known."""
+        with _session():
+            found = conversations.get(self._user(), self.conversation or "")
+            answers = [each for each in messages.window(found, size=2).messages if each.role is Role.ASSISTANT]
+            return receipts.reading(answers[-1]) if answers else None
 
     def runner(self) -> Runner | None:
         """The runner that would answer now."""

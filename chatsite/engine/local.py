@@ -166,8 +166,6 @@ class LocalEngine:
     def _wait(self, batch: Batch) -> bool:
         """Wait until there is work; False when the engine is closed."""
         with self._changed:
-            self._taken.intersection_update(batch.ids)
-            self._cancelled &= self._taken
             self._changed.wait_for(lambda: batch.busy or self._inbox or self._closed)
             return not self._closed
 
@@ -183,6 +181,10 @@ class LocalEngine:
         for event in events:
             if self._closed:
                 return
+            if isinstance(event, Finish):
+                with self._changed:
+                    self._taken.discard(event.request_id)
+                    self._cancelled.discard(event.request_id)
             self._events.put(event)
 
     def _die(self) -> None:

@@ -208,8 +208,8 @@ def _frame(stored: dict[str, Any]) -> float:
 
 def _fixed(stored: dict[str, Any]) -> float:
     """What a prompt takes whatever is said in it."""
-    kept = [turn[2] + _frame(stored) for turn in stored["turns"] if turn[3]]
-    return float(stored["used"]) - sum(kept)
+    kept = sum(float(turn[2]) + _frame(stored) for turn in stored["turns"] if turn[3])
+    return float(stored["used"]) - kept
 
 
 def _left(costs: Sequence[float]) -> list[float]:

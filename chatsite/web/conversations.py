@@ -8,7 +8,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from chatsite.models import Conversation, User
-from chatsite.services import conversations, messages
+from chatsite.services import conversations, messages, receipts
 from chatsite.services.paging import Page, parse_cursor
 from chatsite.web.access import get_conversation, prepare_first_write, visitor
 from chatsite.web.fragments import fragment, sidebar
@@ -52,7 +52,8 @@ def show(public_id: str) -> Response | str:
         return _news(conversation, after)
     window = messages.window(conversation, before)
     if before and headers().wants_fragment:
-        return fragment("messages/_earlier.html", conversation=conversation, window=window)
+        view = receipts.outlook(conversation)
+        return fragment("messages/_earlier.html", conversation=conversation, window=window, view=view)
     values = {"conversation": conversation, "window": window, "before": before}
     return render_template("conversations/show.html", **values, sidebar=sidebar(conversation))
 

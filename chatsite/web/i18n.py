@@ -34,6 +34,8 @@ def init_app(app: Flask) -> None:
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.filters["day"] = day
     app.jinja_env.filters["tenths"] = tenths
+    app.jinja_env.filters["number"] = number
+    app.jinja_env.filters["translated"] = translated
     app.jinja_env.globals.update(languages=LANGUAGES, locale=lambda: str(get_locale()))
     app.after_request(_vary)
 
@@ -54,6 +56,19 @@ def day(moment: datetime) -> str:
 def tenths(number: float) -> str:
     """A number as people measure it: one decimal below ten, none above."""
     return str(format_decimal(number, "#,##0.0" if number < 10 else "#,##0"))
+
+
+def number(count: float) -> str:
+    """A count as the language writes it."""
+    return str(format_decimal(count, "#,##0"))
+
+
+def translated(text: str) -> str:
+    """A text that may be one of ours, in the visitor's language.
+
+    What `_()` gives is taken for safe HTML in a template, and a text that comes from elsewhere is not.
+    """
+    return str(gettext(text))
 
 
 def _vary(response: Response) -> Response:

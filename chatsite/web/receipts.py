@@ -55,6 +55,9 @@ SETTINGS = {
     "min_new_tokens": Setting(sentence("Least length"), sentence("The answer has at least so many tokens."), 0),
     "max_new_tokens": Setting(sentence("Greatest length"), sentence("The answer is cut after so many tokens.")),
     "seconds": Setting(sentence("Time limit"), sentence("The answer is cut after so many seconds.")),
+    "precision": Setting(
+        sentence("Precision"), sentence("How exactly the numbers of the model are kept; fewer bits are read faster.")
+    ),
     "seed": Setting(sentence("Seed"), sentence("Where chance began: the same seed draws the same answer again.")),
 }
 
@@ -63,7 +66,6 @@ def init_app(app: Flask) -> None:
     """What templates need to show receipts."""
     app.jinja_env.globals.update(outlook=receipts.outlook, settings_of=settings_of, tokens=tokens)
     app.jinja_env.globals.update(most_left_out=MOST_LEFT_OUT)
-    app.jinja_env.filters["number"] = number
 
 
 @bp.get("/messages/<public_id>/receipt")
@@ -100,8 +102,3 @@ def settings_of(reading: Reading) -> list[tuple[Setting, str]]:
         plain = name == "seed" or isinstance(value, str)
         found.append((setting, str(value) if plain else str(format_decimal(value, "#,##0.###"))))
     return found
-
-
-def number(count: float) -> str:
-    """A count as the language writes it."""
-    return str(format_decimal(count, "#,##0"))

@@ -29,6 +29,11 @@ function fit(text) {
   text.style.height = `${text.scrollHeight}px`;
 }
 
+// The gauge asks by the length of the text; the text itself belongs into no address.
+function count(text) {
+  text.form.elements.namedItem("length").value = text.value.length;
+}
+
 // Where there is no real keyboard, Enter begins a line, and a keyboard on the screen would hide the answer.
 const keyboard = () => !matchMedia("(pointer: coarse)").matches;
 
@@ -42,7 +47,10 @@ document.addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("input", (event) => {
-  if (event.target.matches("#composer textarea")) fit(event.target);
+  const text = event.target;
+  if (!text.matches("#composer textarea")) return;
+  fit(text);
+  count(text);
 });
 
 document.addEventListener("htmx:before:request", (event) => {
@@ -57,6 +65,7 @@ document.addEventListener("htmx:after:request", (event) => {
   // What was typed while the request was under way was not sent.
   if (text.value === sent.get(text)) text.value = "";
   fit(text);
+  count(text);
   if (keyboard()) text.focus();
 });
 

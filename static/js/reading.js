@@ -35,6 +35,11 @@ function point(block, letters, first) {
   return [block, left < 0 ? 0 : block.childNodes.length];
 }
 
+// Where the end of the page is kept in view, what opens would push its own beginning out of it.
+document.addEventListener("toggle", ({ target }) => {
+  if (target.open) target.querySelector("summary")?.scrollIntoView({ block: "nearest" });
+}, true);
+
 let kept = null;
 
 document.addEventListener("htmx:before:swap", (event) => {

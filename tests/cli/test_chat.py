@@ -12,6 +12,7 @@ import pytest
 from chatsite.cli.screen import Screen
 from chatsite.cli.terminal import Answer
 from chatsite.models import Status
+from chatsite.services.receipts import Reading, ReadTurn
 from tests.cli.conftest import COMMAND, Environment, Keyboard, Run, runners_of
 from tests.site import until
 
@@ -91,6 +92,9 @@ def test_a_conversation_at_a_terminal(keyboard: Callable[..., Keyboard], environ
     person.expect("The first answer")
     person.enter("/open 9")
     person.expect("Say which one by its number")
+    person.enter("/why")
+    person.expect("> /say| The| *first*| answer")
+    person.expect("scripted has read 4 of 2000 tokens.")
     person.enter("/model")
     person.expect("Demo script")
     person.enter("/nonsense")
@@ -141,3 +145,22 @@ def test_the_model_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str])
 
 def test_it_speaks_spanish(run: Run) -> None:
     assert run("chat", said="", LANG="es_ES.UTF-8").stderr == "Escribe algo primero.\n"
+
+
+def test_why_tells_what_was_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    turns = (
+        ReadTurn("user", 900, kept=False, cut=False, text="Early\n\x1b[2Jquestion " * 20),
+        ReadTurn("assistant", 0, kept=False, cut=False),
+        ReadTurn(
+            "assistant", 4, kept=True, cut=False, text="Some older words", head="Some", pieces=(" older", " words")
+        ),
+        ReadTurn("user", 2, kept=True, cut=True, text="Too long", pieces=(" lo", "ng")),
+    )
+    Screen().reading(Reading("tiny", "1", "chat", 128, 90, (), turns, {"seed": 7, "top_p": None}))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Early [2Jquestion")
+    assert len(lines[0]) < 70
+    assert "above this line" in lines[1]
+    assert lines[2:] == ["Some| older| words", "> … lo|ng", "tiny has read 90 of 128 tokens.", "seed 7"]
+    Screen().reading(None)
+    assert "nothing was kept" in capsys.readouterr().out

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from chatsite.engine import Delta, FinishReason, Turn
 from chatsite.engine.catalogue import resolve
+from chatsite.engine.decoding.checkpoint import load
 from chatsite.engine.local import LocalEngine
 from chatsite.engine.weights import find, verify
 from tests.engine.support import ask, finish_of, gather, receipt_of, text_of
@@ -22,8 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[LocalEngine]:
-    """The engine on the embedded model."""
-    engine = LocalEngine(NAME, MODELS)
+    """The engine on the embedded model, in the numbers that tests of exactness need."""
+    engine = LocalEngine(NAME, MODELS, precision="fp32")
     engine.load(lambda progress: None)
     yield engine
     engine.close()
@@ -40,6 +42,13 @@ def answer(engine: LocalEngine, *texts: str, prefix: str = "", persona: tuple[st
 
 def test_it_knows_the_capital_of_france(embedded: LocalEngine) -> None:
     assert "Paris" in answer(embedded, "What is the capital of France?")
+
+
+def test_it_knows_that_in_eight_bits_too() -> None:
+    engine = LocalEngine(NAME, MODELS, precision="int8")
+    engine.load(lambda progress: None)
+    assert "Paris" in answer(engine, "What is the capital of France?")
+    engine.close()
 
 
 def test_it_reads_the_conversation(embedded: LocalEngine) -> None:
@@ -70,7 +79,8 @@ def test_a_forged_turn_stays_text(embedded: LocalEngine) -> None:
 def test_the_card_and_the_files_are_true(embedded: LocalEngine) -> None:
     speaker, entry = embedded._speaker, resolve(NAME)
     assert speaker is not None
-    assert sum(weight.numel() for weight in speaker.checkpoint.model.parameters()) == entry.parameters
+    model = load(MODELS / NAME, torch.float32).model
+    assert sum(weight.numel() for weight in model.parameters()) == entry.parameters
     assert speaker.context == entry.context
     assert find(MODELS / NAME)
     assert verify(MODELS / NAME) == []

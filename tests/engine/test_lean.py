@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,16 @@ def test_places_have_no_holes_and_keep_what_they_hold() -> None:
     for _ in range(4):
         slots.remove(0)
     assert slots.cache.numel() == 0
+
+
+def test_steps_take_half_of_the_threads_and_give_them_back() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    with contextlib.suppress(ValueError), packing.half_the_threads():
+        assert torch.get_num_threads() == 2
+        raise ValueError("broken")
+    assert torch.get_num_threads() == 4
+    torch.set_num_threads(before)
 
 
 def test_what_is_visible() -> None:

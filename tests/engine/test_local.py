@@ -320,3 +320,35 @@ def test_blenderbot_with_its_real_tokenizer_writes_like_generate(tmp_path: Path)
         assert (text_of(events), tokens_of(events)) == reference(folder, question)
     assert text_of(answer(engine, QUESTIONS[1], temperature=0.0)) == LESSONS[QUESTIONS[1]]
     engine.close()
+
+
+def test_many_requests_run_together_and_each_is_answered(engine: LocalEngine) -> None:
+    assert engine.capacity > 4
+    running: list[int] = []
+    stepper: Any = engine._speaker.stepper if engine._speaker else None
+    support.before_every_step(engine, lambda: running.append(len(stepper.rows)))
+    for number in range(12):
+        engine.submit(ask(QUESTIONS[1 + number % 3], temperature=0.0, number=number))
+    found = gather(engine, *range(12))
+    assert max(running) > 4
+    for number, events in found.items():
+        assert text_of(events) == LESSONS[QUESTIONS[1 + number % 3]]
+        assert isinstance(events[0], Started)
+        assert finish_of(events).reason is FinishReason.END
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_only_what_is_unfinished_ends_when_the_thread_dies(engine: LocalEngine) -> None:
+    class Death(BaseException):
+        """What no handler of one request may swallow."""
+
+    def die(rows: Sequence[Row]) -> torch.Tensor:
+        raise Death
+
+    assert engine._speaker is not None
+    stepper: Any = engine._speaker.stepper
+    assert finish_of(answer(engine, QUESTIONS[1], temperature=0.0)).reason is FinishReason.END
+    stepper.step = die
+    engine.submit(ask(QUESTIONS[0], number=2))
+    assert finish_of(gather(engine, 2)[2]).error == DEAD
+    assert engine.events(0.1) == []

@@ -11,7 +11,7 @@ from sqlalchemy import event
 
 from chatsite.database import db
 from chatsite.models import RunnerState, Status
-from chatsite.services import accounts, claims, conversations, generations, messages, runners
+from chatsite.services import accounts, claims, conversations, generations, messages, receipts, runners
 from tests.conftest import LIMITS
 
 GROWING = ("conversation", "message", "generation", "chunk", "user")
@@ -49,8 +49,11 @@ def daily_life() -> None:
     claims.record("runner", {claim.generation_id: claims.Written(1, text="Half", tokens=1)}, 5)
     generations.follow({claim.generation_id: 0})
     generations.stop(messages.get(alice, first.answer.public_id))
-    done = claims.Written(1, text=".", tokens=1, status=Status.FAILED, reason="error")
+    receipt = {"budget": 100, "used": 1, "turns": [[0, "user", 1, True, False]]}
+    done = claims.Written(1, text=".", tokens=1, receipt=receipt, status=Status.FAILED, reason="error")
     claims.record("runner", {claim.generation_id: done}, 5)
+    receipts.reading(messages.get(alice, first.answer.public_id))
+    receipts.outlook(first.conversation, 100)
     generations.repeat(messages.get(alice, first.answer.public_id), keep_text=False, limits=LIMITS)
     generations.stop(messages.get(alice, first.answer.public_id))
     messages.post(alice, first.conversation, "More", "t2", LIMITS)

@@ -77,11 +77,6 @@ class Batch:
         """Whether there is anything to do."""
         return bool(self._waiting or self._reading or self._running)
 
-    @property
-    def ids(self) -> list[int]:
-        """The numbers of all requests that are not over."""
-        return [answer.id for answer in (*self._waiting, *self._reading, *self._running.values())]
-
     def take(self, request: Request) -> Iterator[Event]:
         """Take up a request; one whose prompt cannot be built is over at once."""
         try:

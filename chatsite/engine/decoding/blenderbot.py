@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from chatsite.engine.decoding.packing import Matrix, pack
+from chatsite.engine.decoding.packing import Matrix, half_the_threads, packing
 from chatsite.engine.decoding.slots import Places, Slots, visible
 from chatsite.engine.decoding.stepping import Row, embed_ids
 
@@ -67,7 +67,7 @@ class LeanBlenderbot:
         self._positions: Tensor = decoder.embed_positions.weight
         self._end: Norm = decoder.layer_norm
         self._layers = [_layer(layer, eight_bits) for layer in decoder.layers]
-        self._head = pack(model.lm_head.weight, model.final_logits_bias[0], eight_bits)
+        self._head = packing(eight_bits)(model.lm_head.weight, model.final_logits_bias[0])
         sizes = (len(self._layers), 2 * self._heads, self._width, self._embedding)
         self._own, self._source = Slots(*sizes), Slots(*sizes)
         self._places = Places(self._own, self._source)
@@ -125,7 +125,8 @@ class LeanBlenderbot:
         longest = max(len(row.prompt) for row in rows)
         own = self._attend_step(places, reads, max(row.read for row in rows) + 1)
         source = self._attend_source(self._source.cache[:, places], visible(lengths, longest, self._embedding), longest)
-        return self._head(self._through([row.token for row in rows], reads, own, source)).float()
+        with half_the_threads():
+            return self._head(self._through([row.token for row in rows], reads, own, source)).float()
 
     def advance(self, row: Row) -> None:
         """Its token is part of what was read."""
@@ -217,4 +218,4 @@ def _fuse(linears: list[Any], eight_bits: bool) -> Matrix:
     if len(linears) > 1 and not eight_bits:
         for linear, part in zip(linears, torch.split(weight, [len(linear.weight) for linear in linears]), strict=True):
             linear.weight = torch.nn.Parameter(part, requires_grad=False)
-    return pack(weight, bias, eight_bits)
+    return packing(eight_bits)(weight, bias)

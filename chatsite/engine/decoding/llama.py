@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from chatsite.engine.decoding.packing import Matrix, pack
+from chatsite.engine.decoding.packing import Matrix, Packing, half_the_threads, halved, packing
 from chatsite.engine.decoding.slots import Places, Slots, visible
 from chatsite.engine.decoding.stepping import Row, embed_ids
 
@@ -52,8 +52,8 @@ def fits(model: Any) -> bool:
 class LeanLlama:
     """Runs many sequences through a model that `fits`; with `eight_bits`, steps are in integers.
 
-    Prompts are read in floats at all times: the first token of a chat has outliers that a rounding of its
-    row would spread over all that follows (docs/decisions/decoding.md).
+    Prompts are read in floats at all times: the first token of a chat has outliers, and all that follows
+    looks back at it (docs/decisions/decoding.md).
     """
 
     limit = LIMIT
@@ -67,15 +67,16 @@ class LeanLlama:
         self._queries: int = config.num_attention_heads
         self._embedding: Tensor = body.embed_tokens.weight
         self._end: Tensor = body.norm.weight
-        joined = [_join(layer) for layer in body.layers]
-        self._reading = [_layer(layer, weights, False) for layer, weights in zip(body.layers, joined, strict=True)]
-        self._reading_head = pack(model.lm_head.weight, None, False)
-        self._layers, self._head = self._reading, self._reading_head
+        step = packing(eight_bits)
+        joined = [(layer, *_join(layer)) for layer in body.layers]
+        self._layers = [_layer(*parts, step) for parts in joined]
+        self._reading = [_layer(*parts, halved) for parts in joined] if eight_bits else self._layers
+        self._head = step(model.lm_head.weight, None)
         if eight_bits:
-            self._layers = [_layer(layer, weights, True) for layer, weights in zip(body.layers, joined, strict=True)]
-            self._head = pack(model.lm_head.weight, None, True)
+            # The floats are most of the memory, and nothing reads them any more.
+            body.layers = torch.nn.ModuleList()
         self._rotary = body.rotary_emb
-        self._slots = Slots(len(joined), 2 * self._groups, self._width, self._embedding)
+        self._slots = Slots(len(self._layers), 2 * self._groups, self._width, self._embedding)
         self._places = Places(self._slots)
 
     @property
@@ -94,16 +95,21 @@ class LeanLlama:
 
     @torch.inference_mode()
     def read(self, row: Row, most: int) -> Tensor | None:
-        """Read a piece of the prompt by itself, before the sequence takes its place."""
+        """Read a piece of the prompt, or of the answer's beginning, before the sequence takes its place.
+
+        What was written is read as it was written, by the step's numbers, so that the answer goes on unchanged.
+        """
         if not row.caches:
             row.caches = (self._slots.space(1, row.most),)
+        prompted = len(row.prompt) - row.read
+        layers, most = (self._reading, min(most, prompted)) if prompted > 0 else (self._layers, most)
         piece, row.unread = row.unread[:most], row.unread[most:]
         begin, end = row.read, row.read + len(piece)
         attend = self._attend_piece(row.caches[0], begin, end)
         positions = torch.arange(begin, end, device=self._embedding.device)
-        x = self._through(self._reading, piece, positions, attend)
+        x = self._through(layers, piece, positions, attend)
         row.read = end
-        return None if row.unread else self._reading_head(x[-1:])[0].float()
+        return None if row.unread else self._head(x[-1:])[0].float()
 
     def join(self, row: Row) -> None:
         """Move what was read to a place of its own."""
@@ -116,8 +122,8 @@ class LeanLlama:
         reads = embed_ids([row.read for row in rows], self._embedding)
         attend = self._attend_step(slice(first, last), reads, max(row.read for row in rows) + 1)
         tokens = [row.token for row in rows]
-        x = self._through(self._layers, tokens, reads, attend)
-        return self._head(x).float()
+        with half_the_threads():
+            return self._head(self._through(self._layers, tokens, reads, attend)).float()
 
     def advance(self, row: Row) -> None:
         """Its token is part of what was read."""
@@ -148,7 +154,7 @@ class LeanLlama:
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
         """Root-mean-square norm (Zhang and Sennrich, 2019), in float32 as the checkpoints were trained."""
         x32 = x.float()
-        rms = torch.linalg.vector_norm(x32, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(self._eps).rsqrt_()
+        rms = (x32 * x32).mean(-1, keepdim=True).add_(self._eps).rsqrt_()
         normal: Tensor = (x32 * rms).to(x.dtype) * weight
         return normal
 
@@ -207,16 +213,15 @@ def _fuse(linears: list[Any]) -> Tensor:
     return joined
 
 
-def _layer(layer: Any, joined: tuple[Tensor, Tensor | None, Tensor], eight_bits: bool) -> Layer:
-    qkv, bias, gate_up = joined
+def _layer(layer: Any, qkv: Tensor, bias: Tensor | None, gate_up: Tensor, pack: Packing) -> Layer:
     out, down = layer.self_attn.o_proj, layer.mlp.down_proj
     return Layer(
         before=layer.input_layernorm.weight,
-        qkv=pack(qkv, bias, eight_bits),
-        out=pack(out.weight, out.bias, eight_bits),
+        qkv=pack(qkv, bias),
+        out=pack(out.weight, out.bias),
         between=layer.post_attention_layernorm.weight,
-        gate_up=pack(gate_up, None, eight_bits),
-        down=pack(down.weight, None, eight_bits),
+        gate_up=pack(gate_up, None),
+        down=pack(down.weight, None),
     )
 
 
