@@ -41,7 +41,7 @@ check: $(VENV)/.dev-stamp ## Run what judges code without running it.
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/djlint --check --lint templates
+	$(BIN)/djlint --lint templates
 
 format: $(VENV)/.dev-stamp ## Bring the code into shape.
 	$(BIN)/ruff check --fix

@@ -19,6 +19,18 @@ from chatsite.models import ACTIVE, Chunk, Generation, Message, Status
 CUT_REASONS = {"length", "deadline"}
 RETRYABLE = {Status.FAILED, Status.INTERRUPTED, Status.STOPPED}
 CONTINUABLE = {Status.INTERRUPTED, Status.STOPPED}
+# Columns and no objects: this is asked many times a second, of all that anybody watches.
+FOLLOWED = (
+    Generation.id,
+    Generation.status,
+    Generation.seq,
+    Generation.tokens,
+    Generation.tokens_per_second,
+    Generation.created_at,
+    Generation.first_token_at,
+    Generation.finished_at,
+)
+FEW_CHUNKS = 20
 
 
 @dataclass(frozen=True)
@@ -167,28 +179,16 @@ def follow(known: Mapping[int, int]) -> list[Change]:
     """
     if not known:
         return []
-    rows = db.session.execute(select(*_FOLLOWED).where(Generation.id.in_(known))).all()
+    rows = db.session.execute(select(*FOLLOWED).where(Generation.id.in_(known))).all()
     texts = _chunks({row.id: range(known[row.id] + 1, row.seq + 1) for row in rows if row.status in ACTIVE})
     waiting = fair_order() if any(row.status is Status.QUEUED for row in rows) else []
     places = {generation_id: place for place, generation_id in enumerate(waiting, start=1)}
     return [_change(row, known[row.id], texts.get(row.id, []), places.get(row.id)) for row in rows]
 
 
-# Columns and no objects: this is asked many times a second, of all that anybody watches.
-_FOLLOWED = (
-    Generation.id,
-    Generation.status,
-    Generation.seq,
-    Generation.tokens,
-    Generation.tokens_per_second,
-    Generation.created_at,
-    Generation.first_token_at,
-    Generation.finished_at,
-)
-_FEW_CHUNKS = 20
-
-
-def _change(row: Row[Any], known_seq: int, chunks: Sequence[tuple[int, str]], position: int | None) -> Change:
+def _change(
+    row: Row[*tuple[Any, ...]], known_seq: int, chunks: Sequence[tuple[int, str]], position: int | None
+) -> Change:
     end = row.finished_at or now()
     speed = row.tokens_per_second
     if row.status in ACTIVE and row.first_token_at and row.tokens > 1:
@@ -208,12 +208,12 @@ def _change(row: Row[Any], known_seq: int, chunks: Sequence[tuple[int, str]], po
 def _chunks(wanted: Mapping[int, range]) -> dict[int, list[tuple[int, str]]]:
     """The chunks of those numbers by generation, in order: where few are wanted in one query, else in one for each."""
     query = select(Chunk.generation_id, Chunk.seq, Chunk.text).order_by(Chunk.generation_id, Chunk.seq)
-    few = [(key, seq) for key, seqs in wanted.items() if len(seqs) <= _FEW_CHUNKS for seq in seqs]
+    few = [(key, seq) for key, seqs in wanted.items() if len(seqs) <= FEW_CHUNKS for seq in seqs]
     queries = [query.where(tuple_(Chunk.generation_id, Chunk.seq).in_(few))] if few else []
     queries += [
         query.where(Chunk.generation_id == key, Chunk.seq.between(seqs[0], seqs[-1]))
         for key, seqs in wanted.items()
-        if len(seqs) > _FEW_CHUNKS
+        if len(seqs) > FEW_CHUNKS
     ]
     found: dict[int, list[tuple[int, str]]] = {}
     for asked in queries:

@@ -1,7 +1,7 @@
 """gunicorn's threaded worker, with patience for slow clients that is not taken from the others.
 
-gunicorn 27.0.1 waits up to two seconds for a client to hang up, in the thread that accepts all connections, and waits for
-the rest of a request for ever. Behind a reverse proxy neither is seen; without one a handful of clients stops the site.
+gunicorn 27.0.1 waits up to two seconds for a client to hang up, in the thread that accepts all connections, and waits
+for the rest of a request for ever. Behind a reverse proxy neither is seen; without one a handful of clients stops it.
 """
 
 from __future__ import annotations
