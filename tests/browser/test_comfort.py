@@ -30,7 +30,7 @@ def test_an_answer_and_its_code_are_copied(visitor: Callable[..., Visitor]) -> N
 def test_spanish_from_the_first_page_to_the_last_token(visitor: Callable[..., Visitor]) -> None:
     page = visitor(locale="es-AR", timezone_id="Europe/Madrid").tab()
     expect(page.get_by_role("heading", name="¿Qué tienes en mente?")).to_be_visible()
-    page.get_by_role("textbox", name="Mensaje").fill("/long 100")
+    page.get_by_role("textbox", name="Mensaje").fill("/long 300")
     page.keyboard.press("Enter")
     expect(page.locator(".status")).to_contain_text("tokens por segundo")
     expect(page.locator(".facts")).to_contain_text("s hasta el primer token")
