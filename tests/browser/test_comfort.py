@@ -99,3 +99,17 @@ def test_older_conversations_come_as_the_list_is_scrolled(visitor: Callable[...,
     expect(rows).to_have_count(33)
     expect(page.locator("#older")).to_have_count(0)
     expect(page.locator(".day")).to_have_count(1)
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_nothing_is_wider_than_the_window(visitor: Callable[..., Visitor], width: int) -> None:
+    """What is too wide (code, tables) scrolls in itself; titles are cut and words are broken."""
+    page = visitor(viewport={"width": width, "height": 800}).tab()
+    table = "| " + " | ".join(["column"] * 12) + " |\n|" + "---|" * 12 + "\n| " + " | ".join(["value"] * 12) + " |"
+    ask_and_wait(page, f"/say {'long title ' * 12}\n\n{'unbroken' * 40}\n\n```\n{'code ' * 60}\n```\n\n{table}\n")
+    page.get_by_role("link", name="What the model saw").click()
+    expect(page.locator("details[open]")).to_be_visible()
+    fits = "[document.documentElement, document.querySelector('#main')].every(e => e.scrollWidth <= e.clientWidth)"
+    assert page.evaluate(fits)
+    page.reload()
+    assert page.evaluate(fits)
