@@ -6,8 +6,6 @@ for the rest of a request for ever. Behind a reverse proxy neither is seen; with
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -15,17 +13,10 @@ from typing import Any
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 RECEIVE_SECONDS = 30.0
-M_ARENA_MAX = -8
-ARENAS = 2
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
     """The worker class of the site."""
-
-    def init_process(self) -> None:
-        """Begin to serve, with little memory for many threads."""
-        _share_arenas()
-        super().init_process()
 
     def handle(self, conn: TConn) -> Any:
         """Serve a connection; a client may take so long for the next bytes of its request."""
@@ -42,16 +33,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.tpool.submit(TConn.close, conn, graceful=True)
         else:
             TConn.close(conn, graceful)
-
-
-def _share_arenas() -> None:
-    """Have glibc keep two heaps for all threads instead of eight a processor: a tenth less memory with 500 streams.
-
-    Source of the number: M_ARENA_MAX in glibc's malloc.h. Other C libraries have no such call and no such heaps.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if sys.platform == "linux" and mallopt:
-        mallopt(M_ARENA_MAX, ARENAS)
 
 
 def _init(conn: TConn) -> None:
