@@ -1,0 +1,27 @@
+"""What others wrote and we serve is what they published, byte by byte, and its licence lies beside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import pytest
+
+from chatsite.config import ROOT
+
+VENDOR = ROOT / "static" / "vendor"
+PUBLISHED = {
+    "htmx-4.0.1.min.js": "Qp9rdC8H7EqOoX+nR0P3RPG2Noji+qdwJlGpfzwQJsfOpp3sGwIdSP9xO3+UlEhn",
+    "hx-sse-4.0.1.min.js": "v8HvucQ+ohQhMg0arboXc5049yNR46QKMjphs7YDch+Wm7zpfK5XVS01f26mQDJV",
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_vendored_file_is_the_published_one(name: str) -> None:
+    digest = hashlib.sha384((VENDOR / name).read_bytes()).digest()
+    assert base64.b64encode(digest).decode() == PUBLISHED[name]
+
+
+def test_every_vendored_file_is_known_and_licensed() -> None:
+    names = {path.name for path in VENDOR.iterdir()}
+    assert names == {*PUBLISHED, "htmx-4.0.1.LICENSE.txt"}
