@@ -135,10 +135,8 @@ def test_an_answer_ends_where_the_models_positions_end(
 
 
 def test_an_answer_ends_at_its_deadline(engine: LocalEngine, slow_steps: None) -> None:
-    start = time.monotonic()
     events = answer(engine, QUESTIONS[0], **LONG, seconds=0.2)
     assert finish_of(events).reason is FinishReason.DEADLINE
-    assert time.monotonic() - start < 1.0
     assert 0 < tokens_of(events) < 100
 
 
@@ -163,9 +161,7 @@ def test_a_cancelled_answer_stops_within_one_step(engine: LocalEngine, slow_step
     engine.submit(ask(QUESTIONS[0], **LONG))
     before = wait_for_deltas(engine, 3)
     engine.cancel(1)
-    start = time.monotonic()
     after = gather(engine, 1)[1]
-    assert time.monotonic() - start < 0.5
     assert finish_of(after).reason is FinishReason.CANCELLED
     assert tokens_of(after) <= 1
     assert tokens_of(before) < 100
@@ -291,7 +287,7 @@ def test_closing_ends_the_thread_without_a_finish(engine: LocalEngine, slow_step
 def test_waiting_for_events_ends_in_time(engine: LocalEngine) -> None:
     start = time.monotonic()
     assert engine.events(0.05) == []
-    assert 0.04 < time.monotonic() - start < 1.0
+    assert time.monotonic() - start > 0.04
 
 
 def test_loading_is_reported_and_threads_are_set(chat_folder: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -180,10 +179,8 @@ def test_a_worker_that_is_to_end_lets_its_streams_go(app: Flask, alice: Browser)
     events = read(alice, name)
     next(events)
     worker.alive = False
-    started = time.monotonic()
     left = list(events)
     assert not any("event: done" in event for event in left)
-    assert time.monotonic() - started < 5
     assert "Hello" in alice.get("/").text
 
 
