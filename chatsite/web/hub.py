@@ -15,7 +15,7 @@ from dataclasses import replace
 import structlog
 from flask import Flask
 
-from chatsite.database import db
+from chatsite.database import Watch, db
 from chatsite.services import generations
 from chatsite.services.generations import Change
 
@@ -34,7 +34,8 @@ class Hub:
         self._wanted = threading.Condition(self._lock)
         self._watched: dict[int, _Watched] = {}
         self._thread: threading.Thread | None = None
-        self._version: int | None = None
+        self._watch = Watch()
+        self._newcomer = False
         self._refreshed = 0.0
 
     @contextmanager
@@ -44,7 +45,7 @@ class Hub:
             if generation_id not in self._watched:
                 self._watched[generation_id] = _Watched(self._lock)
             self._watched[generation_id].readers += 1
-            self._version = None
+            self._newcomer = True
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
                 self._thread.start()
@@ -95,25 +96,13 @@ class Hub:
                     watched.take(changes.get(key))
 
     def _due(self) -> bool:
-        """Whether to ask again: something was written since, or positions and speeds have grown stale."""
-        stale = time.monotonic() - self._refreshed > REFRESH_SECONDS
-        version = self._data_version()
-        if version is not None and version == self._version and not stale:
+        """Whether to ask again: something was written, somebody new waits, or positions and speeds have grown stale."""
+        changed = self._watch.changed()
+        if not (changed or self._newcomer or time.monotonic() - self._refreshed > REFRESH_SECONDS):
             return False
-        self._version = version
+        self._newcomer = False
         self._refreshed = time.monotonic()
         return True
-
-    def _data_version(self) -> int | None:
-        if db.engine.dialect.name != "sqlite":
-            return None
-        # The number is relative to a connection, so this thread keeps one of its own.
-        if not hasattr(self, "_connection"):
-            self._connection = db.engine.raw_connection()
-        cursor = self._connection.cursor()
-        version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
-        cursor.close()
-        return version
 
 
 class _Watched:
