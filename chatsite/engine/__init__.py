@@ -21,12 +21,23 @@ class Turn:
     text: str
 
 
+class Preset(enum.StrEnum):
+    """A manner of choosing tokens that every family knows in its own numbers."""
+
+    PRECISE = "precise"
+    BALANCED = "balanced"
+    CREATIVE = "creative"
+
+
 @dataclass(frozen=True)
 class Options:
-    """How to choose tokens. None leaves a choice to the model's own published decoding.
+    """How to choose tokens. None leaves a choice to `preset`, and that to the model's own published decoding.
 
     `max_new_tokens` bounds what is written for this request (a prefix does not count), `seconds` the time
-    from the start of the work on it. `temperature` 0 is greedy. `seed` makes sampling repeatable.
+    from the start of the work on it. `temperature` 0 is greedy. `seed` makes sampling repeatable. With more than one
+    of `beams` nothing is drawn: so many beginnings are followed at once, and the likeliest whole answer wins, its
+    log-probability divided by its length to the power of `length_penalty`. An answer ends before the first of the
+    `stop` texts that it would write.
     """
 
     max_new_tokens: int = 512
@@ -36,6 +47,13 @@ class Options:
     top_k: int | None = None
     repetition_penalty: float | None = None
     seed: int | None = None
+    preset: Preset | None = None
+    beams: int | None = None
+    length_penalty: float | None = None
+    min_new_tokens: int | None = None
+    no_repeat_ngram: int | None = None
+    encoder_no_repeat_ngram: int | None = None
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,7 +62,8 @@ class Request:
 
     `turns` runs from the oldest to the newest, which is the user's. `prefix` is what was already written of
     the answer, by a runner that died or before the length limit: the engine goes on right after it and does
-    not repeat it. With the seed of the earlier receipt it goes on as the earlier runner would have.
+    not repeat it. With the seed of the earlier receipt it goes on as the earlier runner would have. `model` is a
+    catalogue name; empty means the model that the engine has or prefers.
     """
 
     id: int
@@ -52,6 +71,7 @@ class Request:
     options: Options = Options()
     prefix: str = ""
     persona: tuple[str, ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,6 +153,18 @@ class Delta:
 
 
 @dataclass(frozen=True)
+class Draft:
+    """The best answer so far where none is decided yet: it takes the place of all that was told of the request's text.
+
+    `tokens` is how many steps were taken since the last one. The text before the Finish is the decided one.
+    """
+
+    request_id: int
+    text: str
+    tokens: int
+
+
+@dataclass(frozen=True)
 class Finish:
     """A request is over. `error` is set for the reason `error`: an exception's message, for log and page."""
 
@@ -141,7 +173,7 @@ class Finish:
     error: str | None = None
 
 
-Event = Started | Delta | Finish
+Event = Started | Delta | Draft | Finish
 
 
 @dataclass(frozen=True)
@@ -157,6 +189,23 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Residence:
+    """A model in memory, or on its way there.
+
+    `memory` is in bytes, `tokens_per_second` is its speed alone, measured after loading; 0 while it is loading.
+    `batched` says whether it works on several answers at once. `reason` is why it could not be loaded.
+    """
+
+    model: str
+    loaded: bool
+    memory: int = 0
+    tokens_per_second: float = 0.0
+    precision: str = ""
+    batched: bool = True
+    reason: str | None = None
 
 
 class Engine(Protocol):

@@ -3,6 +3,7 @@
 from chatsite.models.conversation import Conversation
 from chatsite.models.generation import ACTIVE, Chunk, Generation, Status
 from chatsite.models.message import Message, Role
+from chatsite.models.model import Model, ModelState, Wish
 from chatsite.models.runner import Runner, RunnerState
 from chatsite.models.user import User
 
@@ -12,9 +13,12 @@ __all__ = [
     "Conversation",
     "Generation",
     "Message",
+    "Model",
+    "ModelState",
     "Role",
     "Runner",
     "RunnerState",
     "Status",
     "User",
+    "Wish",
 ]

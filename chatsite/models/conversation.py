@@ -20,7 +20,11 @@ def public_id() -> str:
 
 
 class Conversation(Base):
-    """What one user and one model said. `updated_at` is when the user last wrote, and orders the sidebar."""
+    """What one user and a model said. `updated_at` is when the user last wrote, and orders the sidebar.
+
+    `model` is the catalogue name of who answers from here on, and `preset` how it chooses its words; None leaves either
+    to the site.
+    """
 
     __tablename__ = "conversation"
     __table_args__ = (
@@ -34,6 +38,8 @@ class Conversation(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
     title: Mapped[str] = mapped_column(String(TITLE_CHARS))
     client_token: Mapped[str | None] = mapped_column(String(64))
+    model: Mapped[str | None] = mapped_column(String(200))
+    preset: Mapped[str | None] = mapped_column(String(16))
     created_at: Mapped[datetime] = mapped_column(Moment, default=now)
     updated_at: Mapped[datetime] = mapped_column(Moment, default=now)
 

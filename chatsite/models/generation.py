@@ -6,7 +6,7 @@ import enum
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Enum, Float, ForeignKey, Index, Integer, String, Text, text
+from sqlalchemy import JSON, Boolean, Enum, Float, ForeignKey, Index, Integer, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chatsite.database import Base, Moment, now
@@ -32,7 +32,8 @@ class Generation(Base):
     A message has one generation for its first answer and one more for each Retry or Continue; `newest` marks the last.
     `attempt` counts the claims and `owner` is who made the last one: a runner's writes name both, so that one that was
     taken for dead cannot write any more. `tokens` is how many the model has written in this generation; `seq` how many
-    chunks. `first_token_at` minus `created_at` is what the visitor waited.
+    chunks. `first_token_at` minus `created_at` is what the visitor waited. `model` and `preset` are those that the
+    conversation had when it was queued.
     """
 
     __tablename__ = "generation"
@@ -57,6 +58,8 @@ class Generation(Base):
         Enum(Status, native_enum=False, length=16, values_callable=lambda all_: [status.value for status in all_]),
         default=Status.QUEUED,
     )
+    model: Mapped[str | None] = mapped_column(String(200))
+    preset: Mapped[str | None] = mapped_column(String(16))
     attempt: Mapped[int] = mapped_column(Integer, default=0)
     owner: Mapped[str | None] = mapped_column(String(64))
     lease_until: Mapped[datetime | None] = mapped_column(Moment)
@@ -79,11 +82,15 @@ class Generation(Base):
 
 
 class Chunk(Base):
-    """What one tick of the runner added to an answer that is being written; gone once the answer is settled."""
+    """What one tick of the runner added to an answer that is being written; gone once the answer is settled.
+
+    A `fresh` one does not add: it begins anew what its generation wrote, and the chunks before it are gone.
+    """
 
     __tablename__ = "chunk"
     __table_args__ = {"sqlite_with_rowid": False}
 
     generation_id: Mapped[int] = mapped_column(ForeignKey("generation.id", ondelete="CASCADE"), primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    fresh: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     text: Mapped[str] = mapped_column(Text)

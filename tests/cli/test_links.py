@@ -96,7 +96,7 @@ def test_a_forged_link_does_not_exist(app: Flask, link: str, forged: str) -> Non
 
 
 def test_a_changed_signature_does_not_exist(app: Flask, link: str) -> None:
-    """Every letter but the last carries six bits of the signature; the last one has spare bits that decoding ignores."""
+    """The very last letter has spare bits that decoding ignores; every other carries six bits of the signature."""
     last_but_one = "a" if link[-2] != "a" else "b"
     assert app.test_client().get(link[:-2] + last_but_one + link[-1]).status_code == 404
 
