@@ -140,7 +140,7 @@ class Runner:
         elif isinstance(event, Delta):
             news.text += event.text
             news.tokens += event.tokens
-        else:
+        elif isinstance(event, Finish):
             self._over(news, event)
 
     def _over(self, news: Written, finish: Finish) -> None:
