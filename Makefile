@@ -9,6 +9,7 @@ export HOST PORT
 
 VENV := .venv
 BIN := $(VENV)/bin
+NATIVE := $(wildcard chatsite/engine/decoding/native/*.[ch])
 # The first Python on this machine that is new enough; `make PYTHON=... run` takes another one.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -20,7 +21,8 @@ help: ## Say what there is.
 
 run: $(VENV)/.run-stamp ## Install what is missing and start the site.
 	@$(BIN)/chatsite setup || echo "The site starts without the model and goes on trying to get it." >&2
-	@exec $(BIN)/gunicorn wsgi:app
+	@case "$(HOST)" in 127.*|localhost|::1) export CHATSITE_MANAGE_MODELS="$${CHATSITE_MANAGE_MODELS:-1}";; esac; \
+		exec $(BIN)/gunicorn wsgi:app
 
 dev: $(VENV)/.dev-stamp ## Start the site with the debugger, reloading code that changes.
 	@exec $(BIN)/chatsite dev
@@ -51,11 +53,11 @@ clean: ## Remove what was installed; the instance folder with the conversations 
 	rm -rf $(VENV) *.egg-info
 
 # The stamps remember what was installed, so that a second start asks no package index and works without a network.
-$(VENV)/.run-stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.run-stamp: pyproject.toml constraints.txt $(NATIVE) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.dev-stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.dev-stamp: pyproject.toml constraints.txt $(NATIVE) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.run-stamp
 

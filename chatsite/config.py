@@ -85,7 +85,36 @@ SETTINGS = (
         "SECRET_KEY", str, "", "Key that signs cookies; empty means the one made on first run in the instance folder."
     ),
     Setting(
-        "MODEL", str, "smollm2-135m-instruct", "Model that answers: a name of the catalogue, a folder, or `scripted`."
+        "MODEL",
+        str,
+        "auto",
+        "Model that answers: a name of the catalogue, a repository of the Hugging Face Hub, a folder, or `scripted`; "
+        "`auto` is BlenderBot 400M where its weights are here, and the embedded model elsewhere.",
+    ),
+    Setting(
+        "AUTO_PULL",
+        flag,
+        "1",
+        "Whether a site with the model `auto` fetches BlenderBot 400M in the background by itself.",
+    ),
+    Setting(
+        "MODELS_FILE",
+        str,
+        "",
+        "TOML file that describes models of your own; empty means `models.toml` in the instance folder.",
+    ),
+    Setting(
+        "MODEL_MEMORY_MB",
+        number(0, 100_000_000),
+        "0",
+        "Memory that the loaded models may take, in MB; 0 means half of the machine's.",
+    ),
+    Setting(
+        "MANAGE_MODELS",
+        flag,
+        "0",
+        "Whether everybody who sees the page of models may pull and remove them. `make run` sets it where the site "
+        "listens to this machine only.",
     ),
     Setting("PRECISION", choice("auto", "fp32", "bf16", "int8"), "auto", "Numbers that the model is computed in."),
     Setting("ENGINE_THREADS", number(0, 1024), "0", "Processor threads that the model computes on; 0 means all."),
@@ -162,6 +191,7 @@ def flask_config(settings: Mapping[str, Any]) -> dict[str, Any]:
         **settings,
         "INSTANCE": instance,
         "MODELS": instance / "models",
+        "MODELS_FILE": Path(settings["MODELS_FILE"] or instance / "models.toml").expanduser(),
         "SECRET_KEY": _long_enough(settings["SECRET_KEY"]) or instance_secret_key(instance),
         "SQLALCHEMY_DATABASE_URI": settings["DATABASE_URL"] or f"sqlite:///{instance / 'chatsite.db'}",
         "TRUSTED_HOSTS": [*settings["TRUSTED_HOSTS"], *own_hosts()],

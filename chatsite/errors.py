@@ -134,6 +134,72 @@ class StorageFullError(ChatsiteError):
     sentence = sentence("The server's disk is full and nothing was saved. Your text is kept here.")
 
 
+class ModelUnknownError(NotFoundError):
+    """No model of that name is in the catalogue, nor among the owner's."""
+
+    sentence = sentence("There is no model of this name here.")
+
+
+class ModelHereError(ChatsiteError):
+    """There is nothing to fetch."""
+
+    status = 409
+    sentence = sentence("This model is on this machine already.")
+
+
+class ModelNotHereError(ChatsiteError):
+    """There is nothing to remove."""
+
+    status = 409
+    sentence = sentence("This model is not on this machine.")
+
+
+class ModelBusyError(ChatsiteError):
+    """The model is being fetched or removed already."""
+
+    status = 409
+    sentence = sentence("This model is being fetched or removed already.")
+
+
+class ModelNeededError(ChatsiteError):
+    """Somebody has to answer new conversations."""
+
+    status = 409
+    sentence = sentence(
+        "New conversations are answered by this model, so it stays. Choose another one in the settings."
+    )
+
+
+class NoSourceError(ChatsiteError):
+    """The model needs no weights, or they are somebody else's folder."""
+
+    status = 409
+    sentence = sentence("The weights of this model are not the site's to fetch or to remove.")
+
+
+class ModelsLockedError(ChatsiteError):
+    """The owner of the site did not open the managing of models to its visitors; takes `name`."""
+
+    status = 403
+    sentence = sentence(
+        "Models are fetched and removed on this site's command line: chatsite models pull %(name)s, or remove."
+    )
+
+
+class ModelAwayError(ChatsiteError):
+    """The model that is to answer was removed, or never was here; takes `model`."""
+
+    status = 409
+    sentence = sentence("%(model)s is not on this machine. Choose another model below the box; your text is kept here.")
+
+
+class PresetUnknownError(ChatsiteError):
+    """Nobody offers a preset of that name."""
+
+    status = 422
+    sentence = sentence("There is no such manner of answering. It can be precise, balanced or creative.")
+
+
 class EngineError(ChatsiteError):
     """The engine could not write an answer."""
 

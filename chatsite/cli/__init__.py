@@ -50,9 +50,52 @@ def migrate() -> None:
 @commands.command()
 def setup() -> None:
     """Fetch the model and convert it, unless it is there already."""
-    from chatsite.cli.models import setup
+    from chatsite.cli.setup import setup
 
     setup()
+
+
+@commands.group()
+def models() -> None:
+    """See, fetch and remove the models on this machine, whether the site runs or not."""
+
+
+@models.command("list")
+def list_models() -> None:
+    """Print a table of all models."""
+    from chatsite.cli.models import show_all
+
+    sys.exit(show_all())
+
+
+@models.command("show")
+@click.argument("name")
+def show_model(name: str) -> None:
+    """Print all that is known of the model NAME."""
+    from chatsite.cli.models import show
+
+    sys.exit(show(name))
+
+
+@models.command("pull")
+@click.argument("name")
+@click.option("--json", "lines", is_flag=True, help="Tell in lines of JSON on stdout how far it is.")
+@click.option("--parent", type=int, default=0, hidden=True, help="End when this process is no longer the parent.")
+def pull_model(name: str, lines: bool, parent: int) -> None:
+    """Fetch the model NAME, going on where an earlier try ended."""
+    from chatsite.cli.models import pull, pull_for_runner
+
+    sys.exit(pull_for_runner(name, parent) if lines else pull(name))
+
+
+@models.command("remove")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove_model(name: str, yes: bool) -> None:
+    """Delete the weights of the model NAME from this machine."""
+    from chatsite.cli.models import remove
+
+    sys.exit(remove(name, yes))
 
 
 @commands.command()

@@ -65,13 +65,14 @@ def _terminal() -> Iterator[Terminal]:
 
 
 def _answer(terminal: Terminal, question: str) -> int:
-    """Print the bare answer to a question as it comes; returns the exit status."""
+    """Print the bare answer to a question as it comes, drafts only once they are decided; returns the exit status."""
     name, shown = terminal.ask(question), 0
     tidy = harmless if sys.stdout.isatty() else str
     for answer in watch(terminal, name):
-        sys.stdout.write(tidy(answer.text[shown:]))
-        sys.stdout.flush()
-        shown = len(answer.text)
+        if not answer.draft:
+            sys.stdout.write(tidy(answer.text[shown:]))
+            sys.stdout.flush()
+            shown = len(answer.text)
     if shown and not answer.text.endswith("\n"):
         sys.stdout.write("\n")
         sys.stdout.flush()

@@ -15,10 +15,11 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from chatsite import create_app
-from chatsite.cli.models import entry_of
+from chatsite.cli.setup import entry_of
 from chatsite.database import db, wal_is_safe
-from chatsite.engine.catalogue import Entry, Folder, Wheel
-from chatsite.engine.weights import find
+from chatsite.engine.catalogue import Folder, Wheel, entries
+from chatsite.engine.decoding.native import library
+from chatsite.engine.weights import present
 from chatsite.extensions import MIGRATIONS
 from chatsite.models import RunnerState
 from chatsite.services import runners
@@ -33,7 +34,7 @@ def examine() -> int:
     """
     app = create_app()
     with app.app_context():
-        findings = [*_software(), _database(), _model(app), _runner(app)]
+        findings = [*_software(), _database(), _model(app), *_others(app), _runner(app)]
     for well, line in findings:
         click.echo(("ok    " if well else "MEND  ") + line)
     return 0 if all(well for well, _ in findings) else 1
@@ -45,6 +46,10 @@ def _software() -> Iterator[Finding]:
     yield (
         safe,
         f"SQLite {sqlite.sqlite_version}" + ("" if safe else " can corrupt its file under two writers"),
+    )
+    yield (
+        True,
+        "compiled steps" if library() else "no compiled steps: a model in eight bits takes twice as long",
     )
 
 
@@ -63,12 +68,21 @@ def _database() -> Finding:
 
 
 def _model(app: Flask) -> Finding:
-    entry: Entry = entry_of(app.config["MODEL"])
+    entry = entry_of(app.config)
     where = entry.source
-    if isinstance(where, Wheel) and not find(app.config["MODELS"] / entry.name):
+    if isinstance(where, Wheel) and not present(entry, app.config["MODELS"]):
         return False, f"model {entry.name} is not on this machine: run `chatsite setup`"
     folder: Path | str = where.path if isinstance(where, Folder) else ""
     return True, f"model {entry.name} {folder}".rstrip()
+
+
+def _others(app: Flask) -> Iterator[Finding]:
+    """The models that are here besides the one that is set."""
+    chosen = entry_of(app.config).name
+    for entry in entries(app.config["MODELS_FILE"]):
+        found = present(entry, app.config["MODELS"]) if entry.name != chosen else None
+        if found:
+            yield True, f"model {entry.name} is here too, revision {found.revision or 'unknown'}"
 
 
 def _runner(app: Flask) -> Finding:

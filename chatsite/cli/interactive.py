@@ -14,7 +14,6 @@ from chatsite.cli.screen import Screen
 from chatsite.cli.speech import translated
 from chatsite.cli.terminal import Terminal
 from chatsite.cli.watching import watch
-from chatsite.engine.catalogue import resolve
 from chatsite.errors import ChatsiteError
 
 PROMPT = "> "
@@ -34,6 +33,7 @@ class Session:
             "/list": self._list,
             "/open": self._open,
             "/model": self._model,
+            "/preset": self._preset,
             "/why": self._why,
             "/link": self._link,
             "/help": self._help,
@@ -74,7 +74,7 @@ class Session:
         self._screen.show(watch(self._terminal, self._terminal.ask(text)))
 
     def _new(self, _rest: str) -> None:
-        self._terminal.conversation = None
+        self._terminal.begin()
         self._screen.say(gettext("A new conversation."), style="dim")
 
     def _list(self, _rest: str) -> None:
@@ -92,12 +92,27 @@ class Session:
         self._terminal.conversation = self._listed[number - 1]
         self._screen.transcript(self._terminal.messages())
 
-    def _model(self, _rest: str) -> None:
-        runner = self._terminal.runner()
-        entry = resolve(runner.model if runner else self._terminal.model)
-        self._screen.say(f"{entry.title}: {gettext(entry.purpose)}")
-        self._screen.say(gettext("Licence: %(licence)s", licence=entry.licence))
-        self._screen.say(gettext(entry.caution))
+    def _model(self, rest: str) -> None:
+        if rest:
+            self._terminal.choose(model=rest)
+            self._say_who_answers()
+            return
+        card, _ = self._terminal.answerer()
+        self._screen.models(self._terminal.choices(), card)
+        self._screen.say(f"{card.entry.title}: {gettext(card.entry.purpose)}")
+        self._screen.say(gettext("Licence: %(licence)s", licence=gettext(card.entry.licence)))
+        self._screen.say(gettext(card.entry.caution))
+
+    def _preset(self, rest: str) -> None:
+        if rest:
+            self._terminal.choose(preset=rest)
+        self._say_who_answers()
+
+    def _say_who_answers(self) -> None:
+        card, preset = self._terminal.answerer()
+        self._screen.say(
+            gettext("From here on: %(model)s, %(manner)s.", model=card.entry.title, manner=gettext(preset))
+        )
 
     def _why(self, _rest: str) -> None:
         self._screen.reading(self._terminal.reading())
@@ -111,14 +126,16 @@ class Session:
             ("/new", gettext("begin a new conversation")),
             ("/list", gettext("list the conversations")),
             ("/open N", gettext("go on with conversation N of the list")),
-            ("/model", gettext("say which model answers")),
+            ("/model", gettext("list the models and say which one answers")),
+            ("/model NAME", gettext("have another model answer from here on")),
+            ("/preset NAME", gettext("have it answer precise, balanced or creative")),
             ("/why", gettext("say what the model saw for the last answer")),
             ("/link", gettext("show these conversations in a browser")),
             ("/quit", gettext("leave, like Ctrl-D")),
             ("Ctrl-C", gettext("stop the answer")),
             ("//…", gettext("ask something that begins with a slash")),
         ):
-            self._screen.say(f"{command:8} {meaning}")
+            self._screen.say(f"{command:12} {meaning}")
 
 
 def _private(path: Path) -> Path:

@@ -1,85 +1,139 @@
-"""The model on this machine: fetched with a bar that shows how far it is, converted once."""
+"""The models on this machine: what there is, and fetching and removing it, with or without a running site."""
 
 from __future__ import annotations
 
 import os
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-from chatsite.config import ConfigError, flask_config, read_settings
-from chatsite.engine import Progress
-from chatsite.engine.catalogue import Entry, Folder, resolve
-from chatsite.engine.weights import ensure
-from chatsite.errors import ModelUnavailableError
+import click
+from flask_babel import force_locale, gettext
 
-if TYPE_CHECKING:
-    from rich import progress as rich_progress
+from chatsite.cli.bar import Bar, Lines
+from chatsite.cli.parent import when_gone
+from chatsite.cli.speech import language, translated
+from chatsite.config import flask_config, read_settings
+from chatsite.engine import weights
+from chatsite.engine.catalogue import SCRIPTED, Entry, entries, resolve
+from chatsite.engine.weights import ensure, present
+from chatsite.errors import ChatsiteError, ModelNotHereError, ModelUnavailableError, NoSourceError
 
-STAGES = {"fetching": "Fetching", "converting": "Converting", "loading": "Loading"}
+FAILED = 1
+ENDED = 143
 
 
-def setup() -> None:
-    """Have the weights of the model that is set on this machine; says nothing when they are there.
+def fetch(entry: Entry) -> None:
+    """Fetch a model with a bar. Raises ModelUnavailableError when it cannot be had now."""
+    with _speaking() as config:
+        _pull(entry, config["MODELS"])
 
-    Raises ConfigError for a model that does not exist, ModelUnavailableError for one that cannot be had now.
+
+def pull(name: str) -> int:
+    """Fetch a model, with a bar; returns the exit status."""
+    with _speaking() as config:
+        entry = _find(config, name)
+        if not entry.can_be_fetched:
+            return _fail(NoSourceError())
+        try:
+            _pull(entry, config["MODELS"])
+        except ChatsiteError as error:
+            return _fail(error)
+        click.echo(gettext("%(model)s is on this machine.", model=entry.title))
+        return 0
+
+
+def pull_for_runner(name: str, parent: int) -> int:
+    """Fetch a model and tell how far it is in lines of JSON, ending with `parent`; returns the exit status.
+
+    The last line has the `revision` of the weights, or an `error` with the reason why they cannot be had.
     """
-    config = flask_config(read_settings())
-    entry = entry_of(config["MODEL"])
-    if entry.source is None or isinstance(entry.source, Folder):
-        return
+    if parent:
+        when_gone(parent, lambda: os._exit(ENDED))
+    lines, config = Lines(), flask_config(read_settings())
+    try:
+        found = ensure(resolve(name, config["MODELS_FILE"]), config["MODELS"], lines.report)
+    except ChatsiteError as error:
+        lines.say({"error": str(error.params.get("reason", error))})
+        return FAILED
+    except Exception as error:
+        # Whatever it was, the one who waits for it must be told.
+        lines.say({"error": f"{type(error).__name__}: {error}"})
+        return FAILED
+    lines.say({"revision": found.revision})
+    return 0
+
+
+def show_all() -> int:
+    """Print a table of all models."""
+    with _speaking() as config:
+        from chatsite.cli.tables import table
+
+        found = [(entry, _here(entry, config["MODELS"])) for entry in entries(config["MODELS_FILE"])]
+        table(found, config["MODELS"])
+        return 0
+
+
+def show(name: str) -> int:
+    """Print all that is known of a model; returns the exit status."""
+    with _speaking() as config:
+        from chatsite.cli.tables import card
+
+        entry = _find(config, name)
+        card(entry, _here(entry, config["MODELS"]))
+        return 0
+
+
+def remove(name: str, sure: bool) -> int:
+    """Delete what is here of a model, after asking unless it is `sure`; returns the exit status."""
+    with _speaking() as config:
+        entry = _find(config, name)
+        if not entry.can_be_fetched:
+            return _fail(NoSourceError())
+        if not weights.has_anything(entry, config["MODELS"]):
+            return _fail(ModelNotHereError())
+        if not sure and not click.confirm(gettext("Delete the weights of %(model)s?", model=entry.title)):
+            return FAILED
+        try:
+            weights.remove(entry, config["MODELS"])
+        except ChatsiteError as error:
+            return _fail(error)
+        click.echo(gettext("%(model)s was removed.", model=entry.title))
+        return 0
+
+
+@contextmanager
+def _speaking() -> Iterator[dict[str, Any]]:
+    """The settings, in the language of the environment. Raises ConfigError for one that cannot be used."""
+    from chatsite import create_app
+
+    app = create_app({"LOG_LEVEL": "error"})
+    with app.app_context(), force_locale(language(app)):
+        yield app.config
+
+
+def _find(config: dict[str, Any], name: str) -> Entry:
+    """The model of a name. Raises ConfigError for a broken file of own models, UsageError for an unknown name."""
+    try:
+        return resolve(name, config["MODELS_FILE"])
+    except ModelUnavailableError as error:
+        raise click.UsageError(str(error.params["reason"])) from error
+
+
+def _here(entry: Entry, models: Path) -> bool:
+    return entry.name == SCRIPTED or present(entry, models) is not None
+
+
+def _pull(entry: Entry, models: Path) -> None:
     # The libraries that convert draw bars of their own, which would get into the way of ours.
     os.environ.setdefault("TQDM_DISABLE", "1")
-    with Bar(entry) as bar:
-        ensure(entry, config["MODELS"], bar.report)
+    with Bar(entry.title) as bar:
+        ensure(entry, models, bar.report)
 
 
-def entry_of(model: str) -> Entry:
-    """The catalogue's entry for the setting MODEL. Raises ConfigError when it means nothing."""
-    try:
-        return resolve(model)
-    except ModelUnavailableError as error:
-        raise ConfigError(f"CHATSITE_MODEL={model!r} cannot be used: {error.params['reason']}") from error
-
-
-class Bar:
-    """A bar on stderr, drawn from the first report on."""
-
-    def __init__(self, entry: Entry) -> None:
-        self._entry = entry
-        self._bar: rich_progress.Progress | None = None
-        self._task: rich_progress.TaskID | None = None
-        self._stage = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar:
-            self._bar.stop()
-
-    def report(self, progress: Progress) -> None:
-        """Draw how far it is; each stage has a line of its own."""
-        bar = self._bar or self._start()
-        if progress.stage != self._stage:
-            self._finish_stage(bar)
-            self._stage = progress.stage
-            title = f"{STAGES.get(progress.stage, progress.stage)} {self._entry.title}"
-            self._task = bar.add_task(title, total=None if progress.part is None else 1.0)
-        if self._task is not None and progress.part is not None:
-            bar.update(self._task, completed=progress.part, total=1.0)
-
-    def _start(self) -> rich_progress.Progress:
-        from rich import progress
-        from rich.console import Console
-
-        columns = [progress.TextColumn("{task.description}"), progress.BarColumn()]
-        columns += [progress.TaskProgressColumn(), progress.TimeElapsedColumn()]
-        self._bar = progress.Progress(*columns, console=Console(stderr=True))
-        self._bar.start()
-        return self._bar
-
-    def _finish_stage(self, bar: rich_progress.Progress) -> None:
-        if self._task is not None:
-            bar.update(self._task, completed=1.0, total=1.0)
+def _fail(error: ChatsiteError) -> int:
+    click.echo(translated(error), err=True)
+    sys.stderr.flush()
+    return FAILED

@@ -6,18 +6,24 @@ import os
 import signal
 import sys
 import threading
-from typing import NoReturn
-
-from flask import Flask
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from chatsite import create_app
-from chatsite.cli.models import entry_of
-from chatsite.engine import Engine
-from chatsite.engine.local import build
+from chatsite.cli.parent import when_gone
+from chatsite.cli.setup import entry_of
+from chatsite.engine import Engine, memory
+from chatsite.engine.catalogue import AUTO, PREFERRED, Entry, resolve
+from chatsite.engine.local import build, estimate
+from chatsite.engine.member import Outbox
+from chatsite.engine.shelf import Shelf
+from chatsite.engine.turns import Turns
+from chatsite.errors import ModelUnavailableError
+from chatsite.runner.library import Library
 from chatsite.runner.loop import Runner
+from chatsite.runner.pulling import fetch, settings_of
 
 NICENESS = 5
-WATCH_SECONDS = 0.2
 
 
 def run(parent: int = 0) -> NoReturn:
@@ -33,30 +39,49 @@ def run(parent: int = 0) -> NoReturn:
     # The model takes all the processors it can get; the pages come first.
     os.nice(NICENESS)
     if parent:
-        threading.Thread(target=_watch, args=(parent, stop), name="parent", daemon=True).start()
+        when_gone(parent, stop.set, stop)
     app = create_app({"SQLITE_SYNCHRONOUS": "NORMAL"})
-    asked = Runner(app, engine(app), stop).run()
+    engine = shelf(app.config)
+    asked = Runner(app, engine, stop, Library(app.config, engine)).run()
     _leave(0 if asked else 1)
 
 
-def engine(app: Flask) -> Engine:
-    """The engine of the model that is set. Raises ConfigError when there is no such model."""
-    config = app.config
-    entry_of(config["MODEL"])
-    return build(
-        config["MODEL"],
-        config["MODELS"],
-        threads=config["ENGINE_THREADS"] or None,
-        precision=config["PRECISION"],
-        tokens_per_second=config["SCRIPTED_TOKENS_PER_SECOND"],
+def shelf(config: Mapping[str, Any]) -> Shelf:
+    """The empty shelf for an app's models. Raises ConfigError when the setting MODEL names none."""
+    models, own, precision = config["MODELS"], config["MODELS_FILE"], config["PRECISION"]
+    chosen = entry_of(config)
+    budget = config["MODEL_MEMORY_MB"] * 1_000_000 or memory.machine() // 2
+    turns, settings = Turns(), settings_of(config)
+
+    def make(entry: Entry, outbox: Outbox) -> Engine:
+        return build(
+            entry,
+            models,
+            threads=config["ENGINE_THREADS"] or None,
+            precision=precision,
+            tokens_per_second=config["SCRIPTED_TOKENS_PER_SECOND"],
+            outbox=outbox,
+            turns=turns,
+            fetch=lambda name, report: fetch(name, report, settings),
+        )
+
+    return Shelf(
+        [*_preferred(config, budget), chosen],
+        find=lambda name: chosen if name == chosen.name else resolve(name, own),
+        build=make,
+        estimate=lambda entry: estimate(entry, models, precision),
+        budget=budget,
     )
 
 
-def _watch(parent: int, stop: threading.Event) -> None:
-    """Stop when the parent is gone, even if it was killed and could not say so."""
-    while not stop.wait(WATCH_SECONDS):
-        if os.getppid() != parent:
-            stop.set()
+def _preferred(config: Mapping[str, Any], budget: int) -> list[Entry]:
+    """The model that `auto` means where it is here and finds room."""
+    entry = resolve(PREFERRED)
+    try:
+        fits = estimate(entry, config["MODELS"], config["PRECISION"]) <= budget
+    except ModelUnavailableError:
+        return []
+    return [entry] if config["MODEL"] == AUTO and fits else []
 
 
 def _leave(status: int) -> NoReturn:

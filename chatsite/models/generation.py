@@ -33,7 +33,7 @@ class Generation(Base):
     `attempt` counts the claims and `owner` is who made the last one: a runner's writes name both, so that one that was
     taken for dead cannot write any more. `tokens` is how many the model has written in this generation; `seq` how many
     chunks. `first_token_at` minus `created_at` is what the visitor waited. `model` and `preset` are those that the
-    conversation had when it was queued.
+    conversation had when it was queued; it `takes_over` when another model wrote the answer before this one.
     """
 
     __tablename__ = "generation"
@@ -60,6 +60,7 @@ class Generation(Base):
     )
     model: Mapped[str | None] = mapped_column(String(200))
     preset: Mapped[str | None] = mapped_column(String(16))
+    takes_over: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     attempt: Mapped[int] = mapped_column(Integer, default=0)
     owner: Mapped[str | None] = mapped_column(String(64))
     lease_until: Mapped[datetime | None] = mapped_column(Moment)

@@ -18,11 +18,13 @@ from flask import Flask
 from chatsite.database import Watch, db
 from chatsite.engine import (
     Delta,
+    Draft,
     Engine,
     Event,
     Finish,
     FinishReason,
     Options,
+    Preset,
     Progress,
     Request,
     Started,
@@ -30,6 +32,7 @@ from chatsite.engine import (
 )
 from chatsite.errors import ChatsiteError
 from chatsite.models import RunnerState, Status
+from chatsite.runner.library import Library
 from chatsite.runner.receipts import compact
 from chatsite.services import claims, runners
 from chatsite.services.claims import Claim, Written
@@ -59,11 +62,12 @@ class Runner:
     how far it is meanwhile.
     """
 
-    def __init__(self, app: Flask, engine: Engine, stop: threading.Event) -> None:
+    def __init__(self, app: Flask, engine: Engine, stop: threading.Event, library: Library | None = None) -> None:
         self.owner = secrets.token_hex(8)
         self._app = app
         self._engine = engine
         self._stop = stop
+        self._library = library
         self._tick = app.config["TICK_MS"] / 1000
         self._lease: float = app.config["LEASE_SECONDS"]
         self._attempts: int = app.config["ATTEMPTS"]
@@ -108,6 +112,7 @@ class Runner:
         while not loading.over.wait(min(0.25, self._lease / BEATS_PER_LEASE)) and not self._stop.is_set():
             state = RunnerState.FETCHING if loading.progress.stage == "fetching" else RunnerState.LOADING
             self._in_context(lambda state=state: self._beat(state, loading.progress.part))  # type: ignore[misc]
+            self._in_context(self._tend)
         return loading
 
     def _await_retry(self, reason: str, seconds: float) -> None:
@@ -115,6 +120,7 @@ class Runner:
         end = time.monotonic() + seconds
         while time.monotonic() < end and not self._stop.is_set():
             self._in_context(lambda: self._beat(RunnerState.FAILED, reason=reason))
+            self._in_context(self._tend)
             self._stop.wait(min(self._lease / BEATS_PER_LEASE, seconds))
 
     def _step(self) -> None:
@@ -129,6 +135,11 @@ class Runner:
             self._obey()
             self._claim()
         self._beat(RunnerState.READY)
+        self._tend(ready=True)
+
+    def _tend(self, ready: bool = False) -> None:
+        if self._library:
+            self._library.tend(ready)
 
     def _take(self, event: Event) -> None:
         """Note what the engine says of an answer; what it says of one that is ours no longer is dropped."""
@@ -139,6 +150,9 @@ class Runner:
             news.receipt = compact(event.receipt, self._turns.get(event.request_id, ()))
         elif isinstance(event, Delta):
             news.text += event.text
+            news.tokens += event.tokens
+        elif isinstance(event, Draft):
+            news.text, news.draft = event.text, True
             news.tokens += event.tokens
         elif isinstance(event, Finish):
             self._over(news, event)
@@ -197,7 +211,8 @@ class Runner:
             id=claim.generation_id,
             turns=claim.turns,
             prefix=claim.prefix,
-            options=replace(self._options, max_new_tokens=left, seed=claim.seed),
+            options=replace(self._options, max_new_tokens=left, seed=claim.seed, preset=_preset(claim)),
+            model=claim.model or "",
         )
 
     def _beat(self, state: RunnerState, progress: float | None = None, reason: str | None = None) -> None:
@@ -216,6 +231,8 @@ class Runner:
         if self._stop.is_set():
             claims.release(self.owner)
         runners.farewell(self.owner)
+        if self._library:
+            self._library.close()
         self._watch.close()
 
     def _in_context(self, work: Callable[[], None]) -> None:
@@ -228,6 +245,11 @@ class Runner:
                 self._stop.wait(min(LONGEST_PAUSE, self._lease / BEATS_PER_LEASE))
             finally:
                 db.session.remove()
+
+
+def _preset(claim: Claim) -> Preset | None:
+    """The preset that was chosen; one that a later version stored and this one does not know counts as none."""
+    return Preset(claim.preset) if claim.preset in list(Preset) else None
 
 
 class _Loading:

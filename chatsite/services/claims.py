@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from chatsite.database import db, now, write
 from chatsite.engine import Turn
@@ -27,6 +27,7 @@ class Claim:
     """A generation that a runner took up: what to answer to, and what is written already (`prefix`).
 
     `tokens` is how many of its tokens this generation had under earlier attempts, and `seed` what those drew with.
+    `model` and `preset` say who answers and how; None leaves either to the engine.
     """
 
     generation_id: int
@@ -35,13 +36,16 @@ class Claim:
     prefix: str
     tokens: int
     seed: int | None
+    model: str | None = None
+    preset: str | None = None
 
 
 @dataclass
 class Written:
     """What a runner has to say of one generation since it last wrote: all of it may be empty.
 
-    `status` is set when the generation is over, with the reason and, when it failed, the error.
+    A `draft` takes the place of all that the generation wrote before it, else `text` adds to that. `status` is set when
+    the generation is over, with the reason and, when it failed, the error.
     """
 
     attempt: int
@@ -51,11 +55,12 @@ class Written:
     status: Status | None = None
     reason: str = ""
     error: str | None = None
+    draft: bool = False
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to store."""
-        return not (self.text or self.tokens or self.receipt or self.status)
+        return not (self.text or self.draft or self.tokens or self.receipt or self.status)
 
 
 def claim(owner: str, room: int, lease_seconds: float, attempts: int) -> list[Claim]:
@@ -110,12 +115,14 @@ def record(owner: str, written: Mapping[int, Written], lease_seconds: float) -> 
             .values(lease_until=moment + timedelta(seconds=lease_seconds))
         )
         held = _held(owner, written)
-        chunks = [_advance(held[key], news) for key, news in written.items() if key in held and news.text]
+        ours = {key: news for key, news in written.items() if key in held}
+        drafts = _forget_earlier({key: news.text for key, news in ours.items() if news.draft})
+        added = {key for key, news in ours.items() if news.text and not news.draft}
+        chunks = [_advance(held[key], ours[key]) for key in ours if key in drafts | added]
         if chunks:
             session.execute(insert(Chunk), chunks)
-        for key, news in written.items():
-            if key in held:
-                _note(held[key], news)
+        for key, news in ours.items():
+            _note(held[key], news)
         return set(written) - set(held)
 
 
@@ -158,7 +165,21 @@ def _held(owner: str, written: Mapping[int, Written]) -> dict[int, Generation]:
 
 def _advance(row: Generation, news: Written) -> dict[str, Any]:
     row.seq += 1
-    return {"generation_id": row.id, "seq": row.seq, "text": news.text}
+    return {"generation_id": row.id, "seq": row.seq, "text": news.text, "fresh": news.draft}
+
+
+def _forget_earlier(drafts: Mapping[int, str]) -> set[int]:
+    """Delete the chunks whose place drafts take; returns the ids of those drafts that say something new."""
+    if not drafts:
+        return set()
+    stored = dict.fromkeys(drafts, "")
+    query = select(Chunk.generation_id, Chunk.text).where(Chunk.generation_id.in_(drafts)).order_by(Chunk.seq)
+    for row in db.session.execute(query):
+        stored[row.generation_id] += row.text
+    changed = {key for key, text in drafts.items() if stored[key] != text}
+    if changed:
+        db.session.execute(delete(Chunk).where(Chunk.generation_id.in_(changed)))
+    return changed
 
 
 def _note(row: Generation, news: Written) -> None:
@@ -173,8 +194,18 @@ def _note(row: Generation, news: Written) -> None:
 
 def _claim(row: Generation) -> Claim:
     answer = db.session.get_one(Message, row.message_id, populate_existing=True)
+    if generations.undecided(row.id):
+        _begin_anew(row)
     prefix = answer.text + generations.written(row.id)
-    return Claim(row.id, row.attempt, _turns_before(answer), prefix, row.tokens, _seed(row))
+    return Claim(row.id, row.attempt, _turns_before(answer), prefix, row.tokens, _seed(row), row.model, row.preset)
+
+
+def _begin_anew(row: Generation) -> None:
+    """Forget a draft: nothing can go on from it, and who follows the answer is told so by an empty fresh chunk."""
+    row.tokens, row.first_token_at = 0, None
+    db.session.execute(delete(Chunk).where(Chunk.generation_id == row.id))
+    db.session.add(Chunk(**_advance(row, Written(row.attempt, draft=True))))
+    db.session.flush()
 
 
 def _seed(row: Generation) -> int | None:

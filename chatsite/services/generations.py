@@ -1,36 +1,24 @@
-"""Generations as the web handles them: admit, stop, try again, continue, follow.
+"""Generations as the web handles them: admit, queue, stop, hasten, try again, continue.
 
-What runners do with them is in `chatsite.services.claims`.
+What runners do with them is in `chatsite.services.claims`, how they are watched in `chatsite.services.changes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Row, delete, func, select, tuple_
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import aliased
 
 from chatsite.database import db, now, write
+from chatsite.engine import Preset
 from chatsite.errors import NotFoundError, NotRepeatableError, OwnQueueFullError, QueueFullError
-from chatsite.models import ACTIVE, Chunk, Generation, Message, Status
+from chatsite.models import ACTIVE, Chunk, Conversation, Generation, Message, Status
+from chatsite.services.answerers import Answerer
 
 CUT_REASONS = {"length", "deadline"}
 RETRYABLE = {Status.FAILED, Status.INTERRUPTED, Status.STOPPED}
 CONTINUABLE = {Status.INTERRUPTED, Status.STOPPED}
-# Columns and no objects: this is asked many times a second, of all that anybody watches.
-FOLLOWED = (
-    Generation.id,
-    Generation.status,
-    Generation.seq,
-    Generation.tokens,
-    Generation.tokens_per_second,
-    Generation.created_at,
-    Generation.first_token_at,
-    Generation.finished_at,
-)
-FEW_CHUNKS = 20
 
 
 @dataclass(frozen=True)
@@ -90,8 +78,25 @@ def can_continue(message: Message) -> bool:
     return cut or generation.status in CONTINUABLE
 
 
-def repeat(message: Message, keep_text: bool, limits: Limits) -> None:
+def queue(answer: Message, conversation: Conversation, answerer: Answerer) -> None:
+    """Have `answerer` write an answer, in the write under way."""
+    before = (
+        select(Generation.model)
+        .join(Message, Message.id == Generation.message_id)
+        .where(Message.conversation_id == conversation.id, Message.id < answer.id, Generation.newest)
+        .order_by(Message.id.desc())
+    )
+    earlier = db.session.execute(before.limit(1)).first()
+    generation = Generation(message_id=answer.id, user_id=conversation.user_id)
+    generation.model, generation.preset = answerer.model, answerer.preset
+    generation.takes_over = earlier is not None and answerer.model not in {None, earlier.model}
+    db.session.add(generation)
+
+
+def repeat(message: Message, keep_text: bool, limits: Limits, answerer: Answerer | None = None) -> None:
     """Queue the answer once more: from its beginning, or going on after the text it has (`keep_text`).
+
+    `answerer` writes it, or else who answers in its conversation.
 
     A repeat that is already under way counts as this one. Raises NotRepeatableError when the answer is not the last of
     its conversation or did not end in a way that can be mended, and what `admit` raises.
@@ -109,7 +114,26 @@ def repeat(message: Message, keep_text: bool, limits: Limits) -> None:
         generation.newest = False
         session.flush()
         found.text = found.text if keep_text else ""
-        session.add(Generation(message_id=message_id, user_id=generation.user_id))
+        talk = found.conversation
+        queue(found, talk, answerer or Answerer(talk.model, talk.preset))
+
+
+def hasten(message: Message) -> None:
+    """Have an answer that is still a draft written the quick way instead, from its beginning.
+
+    An answer that is no draft is left as it is: it was decided meanwhile, or somebody pressed twice.
+    """
+    message_id = message.id
+    with write() as session:
+        slow = _newest(message_id)
+        if not slow.active or not undecided(slow.id):
+            return
+        session.execute(delete(Chunk).where(Chunk.generation_id == slow.id))
+        settle(slow, Status.STOPPED, "hastened")
+        slow.newest = False
+        session.flush()
+        answer = session.get_one(Message, message_id)
+        queue(answer, answer.conversation, Answerer(slow.model, Preset.BALANCED.value))
 
 
 def settle(generation: Generation, status: Status, reason: str, error: str | None = None) -> None:
@@ -134,6 +158,19 @@ def written(generation_id: int) -> str:
     return "".join(db.session.scalars(query))
 
 
+def beams(generation_id: int) -> int:
+    """How many answers are weighed against each other, as far as its receipt tells; 0 when it tells nothing."""
+    receipt = db.session.scalar(select(Generation.receipt).where(Generation.id == generation_id))
+    return int(((receipt or {}).get("options") or {}).get("beams") or 0)
+
+
+def undecided(generation_id: int) -> bool:
+    """Whether what a generation has written so far is a draft, which may yet become another text."""
+    newest = select(Chunk.text, Chunk.fresh).where(Chunk.generation_id == generation_id).order_by(Chunk.seq.desc())
+    found = db.session.execute(newest.limit(1)).first()
+    return found is not None and found.fresh and found.text != ""
+
+
 def fair_order() -> list[int]:
     """The waiting generations in the order in which they are to be claimed.
 
@@ -149,77 +186,6 @@ def fair_order() -> list[int]:
     place = func.row_number().over(partition_by=queued.user_id, order_by=queued.id)
     query = select(queued.id).where(queued.status == Status.QUEUED).order_by(running + place, queued.id)
     return list(db.session.scalars(query))
-
-
-@dataclass(frozen=True)
-class Change:
-    """How a generation stands: `text` is what was written after chunk `seq` of the question; `position` counts from 1
-    while it waits; `tokens_per_second` is the mean since the first token.
-    """
-
-    id: int
-    status: Status
-    seq: int
-    text: str
-    tokens: int
-    position: int | None
-    waited: float
-    tokens_per_second: float | None
-
-    @property
-    def active(self) -> bool:
-        """Whether it still waits or writes."""
-        return self.status in ACTIVE
-
-
-def follow(known: Mapping[int, int]) -> list[Change]:
-    """How some generations stand, given the number of the last chunk already known of each. Deleted ones are missing.
-
-    Two or three queries whatever the number of generations.
-    """
-    if not known:
-        return []
-    rows = db.session.execute(select(*FOLLOWED).where(Generation.id.in_(known))).all()
-    texts = _chunks({row.id: range(known[row.id] + 1, row.seq + 1) for row in rows if row.status in ACTIVE})
-    waiting = fair_order() if any(row.status is Status.QUEUED for row in rows) else []
-    places = {generation_id: place for place, generation_id in enumerate(waiting, start=1)}
-    return [_change(row, known[row.id], texts.get(row.id, []), places.get(row.id)) for row in rows]
-
-
-def _change(
-    row: Row[*tuple[Any, ...]], known_seq: int, chunks: Sequence[tuple[int, str]], position: int | None
-) -> Change:
-    end = row.finished_at or now()
-    speed = row.tokens_per_second
-    if row.status in ACTIVE and row.first_token_at and row.tokens > 1:
-        speed = (row.tokens - 1) / max((end - row.first_token_at).total_seconds(), 0.001)
-    return Change(
-        id=row.id,
-        status=row.status,
-        seq=chunks[-1][0] if chunks else known_seq,
-        text="".join(text for _, text in chunks),
-        tokens=row.tokens,
-        position=position,
-        waited=((row.first_token_at or end) - row.created_at).total_seconds(),
-        tokens_per_second=speed,
-    )
-
-
-def _chunks(wanted: Mapping[int, range]) -> dict[int, list[tuple[int, str]]]:
-    """The chunks of those numbers by generation, in order: where few are wanted in one query, else in one for each."""
-    query = select(Chunk.generation_id, Chunk.seq, Chunk.text).order_by(Chunk.generation_id, Chunk.seq)
-    few = [(key, seq) for key, seqs in wanted.items() if len(seqs) <= FEW_CHUNKS for seq in seqs]
-    queries = [query.where(tuple_(Chunk.generation_id, Chunk.seq).in_(few))] if few else []
-    queries += [
-        query.where(Chunk.generation_id == key, Chunk.seq.between(seqs[0], seqs[-1]))
-        for key, seqs in wanted.items()
-        if len(seqs) > FEW_CHUNKS
-    ]
-    found: dict[int, list[tuple[int, str]]] = {}
-    for asked in queries:
-        for generation_id, seq, text in db.session.execute(asked):
-            found.setdefault(generation_id, []).append((seq, text))
-    return found
 
 
 def _newest(message_id: int) -> Generation:

@@ -19,9 +19,10 @@ from chatsite.errors import (
     MessageTooLongError,
     NotFoundError,
 )
-from chatsite.models import Conversation, Generation, Message, Role, User
+from chatsite.models import Conversation, Message, Role, User
 from chatsite.models.conversation import TITLE_CHARS
 from chatsite.services import conversations, generations
+from chatsite.services.answerers import Answerer
 from chatsite.services.generations import Limits
 
 WINDOW = 60
@@ -55,8 +56,10 @@ def check(text: str, most: int) -> str:
     return text
 
 
-def start(user: User, text: str, client_token: str, title: str, limits: Limits) -> Turn:
-    """Begin a conversation with its first question.
+def start(
+    user: User, text: str, client_token: str, title: str, limits: Limits, answerer: Answerer | None = None
+) -> Turn:
+    """Begin a conversation with its first question, which `answerer` answers as all that follow.
 
     `client_token` names the form it was typed in: the same one again gives the same turn back. `title` heads the new
     conversation. Raises what `check` raises, QueueFullError or OwnQueueFullError; nothing is stored then.
@@ -70,6 +73,7 @@ def start(user: User, text: str, client_token: str, title: str, limits: Limits) 
                 return done
             text = check(text, limits.message_chars)
             conversation = Conversation(user_id=user_id, title=title[:TITLE_CHARS], client_token=client_token or None)
+            _entrust(conversation, answerer)
             session.add(conversation)
             session.flush()
             return _ask(conversation, text, client_token, limits)
@@ -81,8 +85,15 @@ def start(user: User, text: str, client_token: str, title: str, limits: Limits) 
         return found
 
 
-def post(user: User, conversation: Conversation, text: str, client_token: str, limits: Limits) -> Turn:
-    """Ask the next question of a conversation.
+def post(
+    user: User,
+    conversation: Conversation,
+    text: str,
+    client_token: str,
+    limits: Limits,
+    answerer: Answerer | None = None,
+) -> Turn:
+    """Ask the next question of a conversation; `answerer` answers from here on, or else who did before.
 
     Raises what `start` raises, ConversationGoneError, and AnswerRunningError while an answer is being written.
     """
@@ -96,6 +107,7 @@ def post(user: User, conversation: Conversation, text: str, client_token: str, l
         text = check(text, limits.message_chars)
         if generations.is_running(conversation_id):
             raise AnswerRunningError
+        _entrust(conversation, answerer)
         return _ask(conversation, text, client_token, limits)
 
 
@@ -172,9 +184,14 @@ def _ask(conversation: Conversation, text: str, client_token: str, limits: Limit
     db.session.flush()
     db.session.add(answer)
     db.session.flush()
-    db.session.add(Generation(message_id=answer.id, user_id=conversation.user_id))
+    generations.queue(answer, conversation, Answerer(conversation.model, conversation.preset))
     conversation.updated_at = now()
     return Turn(conversation, question, answer)
+
+
+def _entrust(conversation: Conversation, answerer: Answerer | None) -> None:
+    if answerer:
+        conversation.model, conversation.preset = answerer.model, answerer.preset
 
 
 def _started(user_id: int, client_token: str) -> Turn | None:

@@ -21,6 +21,7 @@ from chatsite.services.claims import MOST_TURNS, messages_before
 CHARS_PER_TOKEN = 4.0
 # A few words say little of how long the tokens of a text are.
 ENOUGH_TOKENS = 50
+TEXT_TO_TEXT = "text-to-text"
 # An answer that failed early has no receipt; the one before it has.
 RECENT = 3
 
@@ -64,6 +65,12 @@ class Reading:
     def left_out(self) -> list[ReadTurn]:
         """The turns with text that it did not see, the oldest first."""
         return [turn for turn in self.turns if not turn.kept and turn.tokens]
+
+    @property
+    def weighed(self) -> bool:
+        """Whether several answers were followed at once, and the likeliest of them taken."""
+        beams = self.options.get("beams")
+        return isinstance(beams, int) and beams > 1
 
     @property
     def frame(self) -> int:
@@ -138,10 +145,10 @@ def outlook(conversation: Conversation, typed: int = 0) -> Outlook | None:
     """What the model will see of a conversation when the next question has `typed` characters.
 
     It is an estimate from the newest receipt: what came after that and what is typed is counted by its length. None
-    while nothing is known.
+    while nothing is known: before the first answer, and before the first one of another model.
     """
     generation = _newest(conversation)
-    if generation is None:
+    if generation is None or generation.model != conversation.model:
         return None
     stored, rows = _receipt(generation), _rows(conversation)
     budget, fixed = int(stored["budget"]), _fixed(stored)
@@ -218,7 +225,12 @@ def _left(costs: Sequence[float]) -> list[float]:
 
 
 def _starts(stored: dict[str, Any], rows: Sequence[Row[Any]], typed: bool) -> list[int]:
-    """Where the turns that are kept may begin. Chat models never begin with an answer whose question is lost."""
+    """Where the turns that are kept may begin.
+
+    Chat models never begin with an answer whose question is lost; text-to-text models read nothing but the question.
+    """
+    if stored.get("family") == TEXT_TO_TEXT:
+        return [len(rows)]
     anywhere = stored.get("family") != "chat"
     found = [i for i, row in enumerate(rows) if anywhere or i == 0 or row.role is Role.USER]
     return [*found, len(rows)] if typed else found or [0]

@@ -9,7 +9,10 @@ def init_app(app: Flask) -> None:
     """Bind everything that speaks HTTP to the app."""
     from chatsite.web import (
         access,
+        answerers,
         assets,
+        cards,
+        choosing,
         conversations,
         errors,
         fragments,
@@ -37,6 +40,8 @@ def init_app(app: Flask) -> None:
     hub.init_app(app)
     streams.init_app(app)
     receipts.init_app(app)
+    choosing.init_app(app)
+    cards.init_app(app)
     method.init_app(app)
-    for module in (conversations, messages, receipts, streams, models, language, links, health):
+    for module in (conversations, answerers, messages, receipts, streams, models, language, links, health):
         app.register_blueprint(module.bp)

@@ -6,8 +6,9 @@ import structlog
 from flask import Flask, Response, current_app, g, request, session
 
 from chatsite.models import Conversation, Message, User
-from chatsite.services import accounts, conversations, messages
+from chatsite.services import accounts, conversations, messages, models
 from chatsite.services.generations import Limits
+from chatsite.services.models import Known
 
 COOKIE = "chatsite_visitor"
 COOKIE_SECONDS = 400 * 24 * 3600
@@ -78,6 +79,11 @@ def limits() -> Limits:
     """What one visitor may, by the settings."""
     config = current_app.config
     return Limits(config["MESSAGE_CHARS"], config["QUEUE_PER_USER"], config["QUEUE_TOTAL"])
+
+
+def known_models() -> Known:
+    """What the settings say of models."""
+    return models.known(current_app.config)
 
 
 def _remember(response: Response) -> Response:

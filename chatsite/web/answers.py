@@ -9,21 +9,21 @@ from flask import Flask, current_app
 from flask_babel import get_locale, gettext
 from markupsafe import Markup
 
-from chatsite.engine.catalogue import Entry, resolve
-from chatsite.errors import ModelUnavailableError
 from chatsite.models import Generation, Message, Runner
 from chatsite.rendering.blocks import split
 from chatsite.rendering.markdown import Labels, render, render_block
 from chatsite.rendering.parser import cut, tidy
-from chatsite.services import generations, runners
-from chatsite.services.generations import CUT_REASONS, Change
+from chatsite.services import changes, generations, runners
+from chatsite.services.changes import Change
+from chatsite.services.generations import CUT_REASONS
 
 
 @dataclass(frozen=True)
 class Summary:
     """How an answer went: seconds until its first token, tokens a second, tokens, and turns the model did not see.
 
-    `cut` says that a limit ended it and not the model, `receipt` that it can be shown what the model saw.
+    `cut` says that a limit ended it and not the model, `hurried` that it was not weighed because many were waiting,
+    `receipt` that it can be shown what the model saw.
     """
 
     waited: float | None
@@ -31,6 +31,7 @@ class Summary:
     tokens: int
     unseen: int
     cut: bool
+    hurried: bool
     receipt: bool
 
 
@@ -43,7 +44,7 @@ def init_app(app: Flask) -> None:
         progress=progress,
         summary=summary,
         runner=current_runner,
-        model=model,
+        beams=generations.beams,
         can_retry=generations.can_retry,
         can_continue=generations.can_continue,
     )
@@ -61,26 +62,18 @@ def blocks(text: str) -> list[Markup]:
     return [render_block(source, True, _labels()) for source in sources]
 
 
-def blocks_so_far(message: Message) -> list[Markup]:
-    """The blocks of a text that is being written; the last one is still open."""
-    finished, rest = split(text_so_far(message))
+def blocks_so_far(message: Message, change: Change | None) -> list[Markup]:
+    """The blocks of a text that is being written, as `progress` tells it; the last one is still open."""
+    finished, rest = split(message.text + (change.text if change else ""))
     return [*(render_block(source, True, _labels()) for source in finished), render_block(rest, False, _labels())]
 
 
-def text_so_far(message: Message) -> str:
-    """The text of a message, with what a runner has written and not settled yet."""
-    generation = message.generation
-    if generation is None or not generation.active:
-        return message.text
-    return message.text + generations.written(generation.id)
-
-
 def progress(message: Message) -> Change | None:
-    """How an answer that is not over stands now."""
+    """How an answer that is not over stands now, with what a runner has written and not settled yet."""
     generation = message.generation
     if generation is None:
         return None
-    return next(iter(generations.follow({generation.id: generation.seq})), None)
+    return next(iter(changes.follow({generation.id: 0})), None)
 
 
 def summary(generation: Generation) -> Summary:
@@ -93,6 +86,7 @@ def summary(generation: Generation) -> Summary:
         tokens=generation.tokens,
         unseen=len(receipt.get("turns", [])) - int(receipt.get("kept", 0)),
         cut=generation.finish_reason in CUT_REASONS,
+        hurried=(receipt.get("options") or {}).get("fallback") == "busy",
         receipt=bool(receipt.get("turns")),
     )
 
@@ -100,14 +94,6 @@ def summary(generation: Generation) -> Summary:
 def current_runner() -> Runner | None:
     """The runner that matters to a visitor, or None when none is there."""
     return runners.current(current_app.config["LEASE_SECONDS"])
-
-
-def model(found: Runner | None = None) -> Entry | None:
-    """What is known of the model that a runner has, or that the settings name."""
-    try:
-        return resolve(found.model if found else current_app.config["MODEL"])
-    except ModelUnavailableError:
-        return None
 
 
 def _labels() -> Labels:

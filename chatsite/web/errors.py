@@ -29,7 +29,7 @@ HOST_SENTENCE = sentence(
     "The site does not answer to this host name. Its owner can admit it with CHATSITE_TRUSTED_HOSTS."
 )
 NOTICES = {"conversations.update": "#title-notice"}
-FIELDS = ("text", "conversation", "after", "token")
+FIELDS = ("text", "conversation", "after", "token", "model", "preset")
 
 
 def init_app(app: Flask) -> None:

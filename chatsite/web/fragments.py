@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from werkzeug.wrappers import Response
 
 from chatsite.models import Conversation, Message
 from chatsite.services import conversations
+from chatsite.services.models import Card
 from chatsite.services.paging import Page
 from chatsite.web import answers
 from chatsite.web.access import get_message, visitor
@@ -28,9 +30,14 @@ def init_app(app: Flask) -> None:
     app.jinja_env.lstrip_blocks = True
 
 
-def dom_id(thing: Message | Conversation, part: str = "") -> str:
+def dom_id(thing: Message | Conversation | Card, part: str = "") -> str:
     """The id of an element: the only author of ids, in templates and in tests."""
-    return "-".join(filter(None, [type(thing).__name__.lower(), thing.public_id, part]))
+    if isinstance(thing, Card):
+        # A name of a model may hold dots and slashes, which mean something in a selector.
+        kind, name = "model", re.sub(r"[^a-z0-9-]", lambda found: f"_{ord(found[0]):x}_", thing.name)
+    else:
+        kind, name = type(thing).__name__.lower(), thing.public_id
+    return "-".join(filter(None, [kind, name, part]))
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import structlog
 from flask import Flask
 
 from chatsite.database import Watch, db
-from chatsite.services import generations
-from chatsite.services.generations import Change
+from chatsite.services import changes
+from chatsite.services.changes import Change
 
 log = structlog.get_logger()
 
@@ -87,13 +86,13 @@ class Hub:
         with self._lock:
             asked = {key: watched for key, watched in self._watched.items() if not watched.over}
             known = {key: watched.seq for key, watched in asked.items()}
-        changes = {change.id: change for change in generations.follow(known)}
+        news = {change.id: change for change in changes.follow(known)}
         db.session.remove()
         with self._lock:
             for key, watched in asked.items():
                 # Somebody may have left and come back meanwhile: what is new to this one is not all that one lacks.
                 if self._watched.get(key) is watched:
-                    watched.take(changes.get(key))
+                    watched.take(news.get(key))
 
     def _due(self) -> bool:
         """Whether to ask again: something was written, somebody new waits, or positions and speeds have grown stale."""
@@ -130,8 +129,7 @@ class _Watched:
         if change is None:
             self.gone = True
         else:
-            before = self.change.text if self.change else ""
-            whole = replace(change, text=before + change.text)
+            whole = change.after(self.change) if self.change else change
             if not self._is_news(whole):
                 return
             self.change, self.seq = whole, change.seq

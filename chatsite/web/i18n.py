@@ -6,8 +6,10 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 from babel.dates import format_skeleton
+from babel.numbers import format_compact_decimal
+from babel.units import format_unit
 from flask import Flask, Response, current_app, has_request_context, request
-from flask_babel import format_decimal, get_locale, get_timezone, gettext
+from flask_babel import format_decimal, format_timedelta, get_locale, get_timezone, gettext
 
 LANGUAGES = {"en": "English", "es": "Español"}
 LANGUAGE_COOKIE = "chatsite_language"
@@ -35,6 +37,10 @@ def init_app(app: Flask) -> None:
     app.jinja_env.filters["day"] = day
     app.jinja_env.filters["tenths"] = tenths
     app.jinja_env.filters["number"] = number
+    app.jinja_env.filters["compact"] = compact
+    app.jinja_env.filters["size"] = size
+    app.jinja_env.filters["duration"] = duration
+    app.jinja_env.filters["language"] = language
     app.jinja_env.filters["translated"] = translated
     app.jinja_env.globals.update(languages=LANGUAGES, locale=lambda: str(get_locale()))
     app.after_request(_vary)
@@ -63,12 +69,41 @@ def number(count: float) -> str:
     return str(format_decimal(count, "#,##0"))
 
 
+def compact(count: float) -> str:
+    """A large count in words, with the digits that matter: 365 million."""
+    digits = 1 if count >= 10**9 else 0
+    return str(format_compact_decimal(count, format_type="long", fraction_digits=digits, locale=get_locale()))
+
+
+def size(count: float) -> str:
+    """A number of bytes as people speak of it: MB up to a thousand of them, then GB with one decimal."""
+    if count >= 999_500_000:
+        text = format_unit(count / 10**9, "gigabyte", "short", format="#,##0.0", locale=get_locale())
+    else:
+        # What is there at all is not nothing.
+        least = min(count, 1.0)
+        text = format_unit(max(count / 10**6, least), "megabyte", "short", format="#,##0", locale=get_locale())
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def duration(seconds: float) -> str:
+    """A span of time in its largest unit: 40 seconds, 3 minutes."""
+    return str(format_timedelta(timedelta(seconds=max(seconds, 1)), threshold=1.5))
+
+
+def language(code: str) -> str:
+    """The name of a language in the visitor's own; a code that is none stays as it is."""
+    spoken = get_locale()
+    return str(spoken.languages.get(code, code)) if spoken else code
+
+
 def translated(text: str) -> str:
     """A text that may be one of ours, in the visitor's language.
 
     What `_()` gives is taken for safe HTML in a template, and a text that comes from elsewhere is not.
     """
-    return str(gettext(text))
+    # The empty text is where a catalogue keeps its own head.
+    return str(gettext(text)) if text else ""
 
 
 def _vary(response: Response) -> Response:

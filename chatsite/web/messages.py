@@ -6,9 +6,18 @@ from flask import Blueprint, Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from chatsite.rendering.text import title
-from chatsite.services import generations, messages
+from chatsite.services import answerers, generations, messages
 from chatsite.services.messages import Turn
-from chatsite.web.access import get_conversation, get_message, limits, name_in_log, visitor, visitor_who_writes
+from chatsite.web.access import (
+    get_conversation,
+    get_message,
+    known_models,
+    limits,
+    name_in_log,
+    visitor,
+    visitor_who_writes,
+)
+from chatsite.web.choosing import asked_for
 from chatsite.web.fragments import fragment, settled, sidebar
 from chatsite.web.htmx import headers, make_response
 
@@ -42,8 +51,17 @@ def create() -> AnyResponse:
 def regenerate(public_id: str) -> AnyResponse | str:
     """Try a failed answer again (`mode=retry`) or go on with one that was cut (`mode=continue`)."""
     message = get_message(public_id)
-    generations.repeat(message, keep_text=request.form.get("mode") == "continue", limits=limits())
+    keep_text = request.form.get("mode") == "continue"
+    answerer = answerers.again(known_models(), message, keep_text)
+    generations.repeat(message, keep_text, limits(), answerer)
     return settled(public_id)
+
+
+@bp.post("/messages/<public_id>/haste")
+def hasten(public_id: str) -> AnyResponse | str:
+    """Have an answer that is being weighed written the quick way."""
+    generations.hasten(get_message(public_id))
+    return settled(public_id, followed=True)
 
 
 @bp.get("/messages/<public_id>")
@@ -61,12 +79,14 @@ def text(public_id: str) -> Response:
 def _start() -> Turn:
     typed = request.form.get("text", "")
     messages.check(typed, limits().message_chars)
+    answerer = asked_for(None)
     user = visitor_who_writes()
-    return messages.start(user, typed, request.form.get("token", ""), title(typed), limits())
+    return messages.start(user, typed, request.form.get("token", ""), title(typed), limits(), answerer)
 
 
 def _post(named: str) -> Turn:
     conversation = get_conversation(named)
     user = visitor()
     assert user is not None  # noqa: S101 get_conversation found something of theirs.
-    return messages.post(user, conversation, request.form.get("text", ""), request.form.get("token", ""), limits())
+    typed, token = request.form.get("text", ""), request.form.get("token", "")
+    return messages.post(user, conversation, typed, token, limits(), asked_for(conversation))

@@ -1,8 +1,8 @@
 """The stream of one answer: what was written so far, then what is being written, then the finished message.
 
 A stream never owns the work. Whoever opens it again, here or elsewhere, gets the same text from the database. Each
-message of it is a set of `<hx-partial>`s; its id is `<generation>.<number of finished blocks>`, so that a browser that
-comes back is sent only what it lacks.
+message of it is a set of `<hx-partial>`s; its id is `<generation>.<origin>.<number of finished blocks>`, so that a
+browser that comes back is sent only what it lacks. The origin changes when the text begins anew, as drafts do.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from chatsite.errors import NotFoundError, TooManyStreamsError
 from chatsite.models import Message
 from chatsite.rendering.blocks import BlockStream
 from chatsite.services import generations
-from chatsite.services.generations import Change
+from chatsite.services.changes import Change
 from chatsite.web.access import get_message, visitor
 from chatsite.web.fragments import dom_id, fragment, settled
 from chatsite.web.hub import Hub
@@ -37,6 +37,8 @@ log = structlog.get_logger()
 
 TICK_SECONDS = 0.1
 STATUS_SECONDS = 1.0
+# Words that may change again come seldom enough to be read.
+DRAFT_SECONDS = 0.25
 HEARTBEAT_SECONDS = 15.0
 LONGEST_WAIT = 0.5
 RETRY_MS = 400
@@ -122,7 +124,6 @@ class _Stream:
         self._socket: socket.socket | None = environ.get("gunicorn.socket")
         self._complete = False
         self._public_id = message.public_id
-        self._generation_id = message.generation.id if message.generation and message.active else None
         self._view = _View(message)
 
     def events(self, last_event_id: str) -> Iterator[str]:
@@ -131,10 +132,8 @@ class _Stream:
             # Who opens a stream and reads nothing must not hold a thread for ever.
             self._socket.settimeout(self._app.config["STREAM_SEND_SECONDS"])
         try:
-            over = True
-            if self._generation_id is not None:
-                over = yield from self._follow(self._generation_id, last_event_id)
-            if over:
+            self._view.resume(last_event_id)
+            if (yield from self._follow_all()):
                 yield self._render(self._final)
                 yield sse("", event="done")
         except NotFoundError:
@@ -150,15 +149,26 @@ class _Stream:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
-    def _follow(self, generation_id: int, last_event_id: str) -> Generator[str, None, bool]:
+    def _follow_all(self) -> Generator[str, None, bool]:
+        """Follow the answer, whichever generations write it; returns False when this worker ends before them."""
+        followed = 0
+        while self._view.generation_id not in {0, followed}:
+            followed = self._view.generation_id
+            if not (yield from self._follow(followed)):
+                return False
+            with self._context:
+                self._view = _View(get_message(self._public_id))
+        return True
+
+    def _follow(self, generation_id: int) -> Generator[str, None, bool]:
         """Send what is written until the generation is over; returns False when this worker ends first."""
         hub: Hub = self._app.extensions["hub"]
         seen, sent_at = 0, 0.0
-        self._view.resume(generation_id, last_event_id)
         with hub.watch(generation_id):
             while self._worker_alive():
                 version, change, gone = hub.wait(generation_id, seen, LONGEST_WAIT)
-                early = sent_at + TICK_SECONDS - time.monotonic()
+                pause = DRAFT_SECONDS if change and change.draft else TICK_SECONDS
+                early = sent_at + pause - time.monotonic()
                 if version != seen and early > 0:
                     # What comes within a tick of the last event is sent with what comes by its end.
                     time.sleep(early)
@@ -187,27 +197,27 @@ class _Stream:
 
 
 class _View:
-    """What one browser has of an answer."""
+    """What one browser has of an answer; `generation_id` is who writes it, or 0 when it is finished."""
 
     def __init__(self, message: Message) -> None:
+        self.generation_id = message.generation.id if message.generation and message.active else 0
         self._dom_id = dom_id(message)
         self._prefix = message.text
-        self._blocks = BlockStream()
-        self._blocks.feed(self._prefix)
-        self._generation_id = 0
-        self._known = 0
-        self._fresh = True
         self._status_at = 0.0
+        self._draft = False
+        self._begin(0)
 
-    def resume(self, generation_id: int, last_event_id: str) -> None:
+    def resume(self, last_event_id: str) -> None:
         """Go on after the blocks that the browser says it has; anything else it says begins anew."""
-        self._generation_id = generation_id
-        known_generation, _, blocks = last_event_id.partition(".")
-        if known_generation == str(generation_id) and blocks.isascii() and blocks.isdecimal():
-            self._fresh, self._known = False, int(blocks[:9])
+        parts = last_event_id.split(".")
+        if len(parts) == 3 and parts[0] == str(self.generation_id) and all(map(_is_number, parts)):
+            self._origin, self._known = (int(part[:9]) for part in parts[1:])
+            self._fresh = False
 
     def update(self, change: Change) -> str:
         """The event that brings the browser up to date."""
+        if change.origin != self._origin:
+            self._begin(change.origin)
         text = self._prefix + change.text
         self._blocks.feed(text[self._blocks.length :])
         sources = [*self._blocks.finished, self._blocks.open]
@@ -221,10 +231,21 @@ class _View:
             change=change if self._status_due(change) else None,
         )
         self._fresh, self._known = False, len(sources) - 1
-        return sse(body, event_id=f"{self._generation_id}.{self._known}")
+        return sse(body, event_id=f"{self.generation_id}.{self._origin}.{self._known}")
+
+    def _begin(self, origin: int) -> None:
+        self._origin = origin
+        self._blocks = BlockStream()
+        self._blocks.feed(self._prefix)
+        self._known, self._fresh = 0, True
 
     def _status_due(self, change: Change) -> bool:
-        due = change.position is not None or time.monotonic() - self._status_at > STATUS_SECONDS
+        turned = change.draft is not self._draft
+        due = turned or change.position is not None or time.monotonic() - self._status_at > STATUS_SECONDS
         if due:
-            self._status_at = time.monotonic()
+            self._status_at, self._draft = time.monotonic(), change.draft
         return due
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()

@@ -38,11 +38,13 @@ def upgrade() -> None:
     for table in WISHES:
         op.add_column(table, sa.Column("model", sa.String(length=200), nullable=True))
         op.add_column(table, sa.Column("preset", sa.String(length=16), nullable=True))
+    op.add_column("generation", sa.Column("takes_over", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("chunk", sa.Column("fresh", sa.Boolean(), nullable=False, server_default=sa.false()))
 
 
 def downgrade() -> None:
     op.drop_column("chunk", "fresh")
+    op.drop_column("generation", "takes_over")
     for table in WISHES:
         op.drop_column(table, "preset")
         op.drop_column(table, "model")

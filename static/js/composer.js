@@ -69,6 +69,19 @@ document.addEventListener("htmx:after:request", (event) => {
   if (keyboard()) text.focus();
 });
 
+// The list of who answers closes when one looks elsewhere.
+function close(event) {
+  const list = document.getElementById("answerer");
+  const away = event.key ? event.key === "Escape" : !list?.contains(event.target);
+  if (!list?.open || !away) return;
+  list.open = false;
+  if (event.key) list.querySelector("summary").focus();
+}
+
+document.addEventListener("click", close);
+document.addEventListener("invalid", ({ target }) => target.closest("details")?.setAttribute("open", ""), true);
+document.addEventListener("keydown", close);
+
 document.addEventListener("htmx:error", (event) => {
   // What asks again by itself does not bother anybody.
   const asked = event.detail.ctx?.sourceEvent?.type;

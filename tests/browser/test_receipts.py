@@ -25,8 +25,8 @@ def test_the_receipt_opens_under_the_answer_and_stays_open(visitor: Callable[...
     receipt = page.locator(".receipt")
     expect(receipt.locator(".tokens span")).to_have_text(["Hello", " there"])
     expect(receipt).to_contain_text("2 of 2,000 tokens")
-    expect(page.locator("summary")).to_be_focused()
-    expect(page.locator("summary")).to_be_in_viewport()
+    expect(page.locator(".receipt-box summary")).to_be_focused()
+    expect(page.locator(".receipt-box summary")).to_be_in_viewport()
     # Somebody who comes back to the tab finds it as they left it.
     with page.expect_response(lambda response: "after=" in response.url):
         page.wait_for_timeout(1100)
@@ -36,7 +36,7 @@ def test_the_receipt_opens_under_the_answer_and_stays_open(visitor: Callable[...
     expect(receipt).to_be_hidden()
     page.keyboard.press("Enter")
     expect(receipt).to_be_visible()
-    expect(page.locator("summary")).to_be_in_viewport()
+    expect(page.locator(".receipt-box summary")).to_be_in_viewport()
 
 
 def test_the_cut_line_moves_while_one_types(visitor: Callable[..., Visitor]) -> None:

@@ -1,8 +1,9 @@
 """A storm: visitors ask and read while processes are killed at random moments.
 
-Each question is `/say` and a text of its own, so that the scripted engine's answer is known to the letter. A visitor
-posts a question again and again under one client token until it is acknowledged, as a browser or a person would. At the
-end the database must hold every acknowledged question once, with its exact answer.
+Each question is `/say` or `/draft` and a text of its own, so that the scripted engine's answer is known to the letter,
+whether it is written word after word or decided at the end. A visitor posts a question again and again under one client
+token until it is acknowledged, as a browser or a person would. At the end the database must hold every acknowledged
+question once, with its exact answer.
 """
 
 from __future__ import annotations
@@ -143,7 +144,8 @@ class _Person:
         while not self._over.is_set():
             key = f"p{self._number}-{asked}"
             text = f"{key} " + " ".join(self._chance.choices(WORDS, k=self._chance.randint(10, 60)))
-            conversation = self._post(f"/say {text}", key, conversation)
+            command = self._chance.choice(("/say", "/draft"))
+            conversation = self._post(f"{command} {text}", key, conversation)
             self.acknowledged[key] = text
             asked += 1
             self._watch(conversation)

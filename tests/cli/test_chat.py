@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
@@ -32,6 +34,12 @@ def test_a_piped_question_gets_the_bare_answer(run: Run, environment: Environmen
     done = run("chat", said="/say **Bold** words\n")
     assert (done.returncode, done.stdout, done.stderr) == (0, "**Bold** words\n", "")
     assert runners_of(environment) == []
+
+
+def test_a_piped_question_gets_what_is_decided_and_no_draft(run: Run) -> None:
+    text = " ".join(f"word{number}" for number in range(40))
+    done = run("chat", said=f"/draft {text}", CHATSITE_SCRIPTED_TOKENS_PER_SECOND="100")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{text}\n", "")
 
 
 def test_beside_a_runner_it_starts_none(run: Run, runner: None, environment: Environment, tmp_path: Path) -> None:
@@ -102,6 +110,56 @@ def test_a_conversation_at_a_terminal(keyboard: Callable[..., Keyboard], environ
     assert len(runners_of(environment)) == 1
     person.leave()
     assert person.left() == 0
+    assert runners_of(environment) == []
+
+
+def test_drafts_are_redrawn_at_a_terminal(keyboard: Callable[..., Keyboard]) -> None:
+    person = keyboard("chat", CHATSITE_SCRIPTED_TOKENS_PER_SECOND="10")
+    person.expect("/help lists the commands")
+    person.enter("//draft One two three four five six seven eight nine ten eleven twelve thirteen.")
+    # A draft has its newest words the wrong way round.
+    person.expect("enO")
+    person.expect("One two three four five six seven eight nine ten eleven twelve thirteen.")
+    person.leave()
+    assert person.left() == 0
+
+
+def test_who_answers_can_be_chosen_at_a_terminal(
+    keyboard: Callable[..., Keyboard], run: Run, tmp_path: Path, environment: Environment
+) -> None:
+    assert run("migrate").returncode == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "instance" / "chatsite.db")) as database, database:
+        columns = "name, state, loading, loaded, seen_at"
+        database.execute(f"INSERT INTO model ({columns}) VALUES ('smollm2-135m-instruct', 'ready', 0, 0, '2026-01-01')")
+    person = keyboard("chat")
+    person.expect("/help lists the commands")
+    person.enter("/model")
+    person.expect("○ smollm2-135m-instruct: A very small assistant")
+    person.expect("● scripted: Shows the site without a model")
+    person.expect("Demo script")
+    person.enter("/model nobody")
+    person.expect("nobody is not on this machine.")
+    person.enter("/preset wild")
+    person.expect("There is no such manner of answering.")
+    person.enter("/model smollm2-135m-instruct")
+    person.expect("From here on: SmolLM2 135M Instruct, balanced.")
+    person.enter("/preset creative")
+    person.expect("From here on: SmolLM2 135M Instruct, creative.")
+    person.enter("/new")
+    person.enter("/preset precise")
+    person.expect("From here on: Demo script, precise.")
+    person.enter("//say The answer")
+    person.expect("The answer")
+    person.expect("The answer")
+    person.enter("/model")
+    person.expect("● scripted")
+    person.enter("/preset creative")
+    person.expect("From here on: Demo script, creative.")
+    person.leave()
+    assert person.left() == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "instance" / "chatsite.db")) as database:
+        assert database.execute("SELECT model, preset FROM conversation").fetchall() == [("scripted", "creative")]
+        assert database.execute("SELECT model, preset FROM generation").fetchall() == [("scripted", "precise")]
     assert runners_of(environment) == []
 
 

@@ -11,20 +11,31 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     BlenderbotConfig,
     BlenderbotForConditionalGeneration,
+    BlenderbotSmallConfig,
+    BlenderbotSmallForConditionalGeneration,
+    BlenderbotSmallTokenizer,
     BlenderbotTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPT2Tokenizer,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
 from chatsite.engine import Delta, Engine, Event, Finish, Options, Receipt, Request, Started, Turn
 from chatsite.engine.local import LocalEngine
 from chatsite.engine.prompting.blenderbot import BlenderbotFormat
+from chatsite.engine.prompting.blenderbot_small import BlenderbotSmallFormat, split_words
 from chatsite.engine.prompting.chat import ChatFormat
+from chatsite.engine.prompting.families import format_of
+from chatsite.engine.prompting.text_to_text import TextToTextFormat
 
 CHATML = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
@@ -46,6 +57,7 @@ CORPUS = [
     "You are a small assistant.\nHello world",
 ]
 STEPS = 150
+LEARNT = 0.01
 
 # Several threads make so small a computation slower, and much slower on a busy machine.
 torch.set_num_threads(1)
@@ -81,6 +93,44 @@ def blenderbot_tokenizer(folder: Path) -> BlenderbotTokenizer:
     tokenizer = _byte_level(["<pad>", "<s>", "</s>", "<unk>"])
     tokenizer.model.save(str(folder))
     return BlenderbotTokenizer.from_pretrained(folder)
+
+
+def gpt2_tokenizer(folder: Path) -> GPT2Tokenizer:
+    """A byte-level tokenizer in GPT-2's two files, with its only special token."""
+    _byte_level(["<|endoftext|>"]).model.save(str(folder))
+    tokenizer: GPT2Tokenizer = GPT2Tokenizer.from_pretrained(folder)
+    return tokenizer
+
+
+def t5_tokenizer() -> PreTrainedTokenizerFast:
+    """Pieces of words as in T5: its special ids, a mark before each word, no bytes, and no word for "<"."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=150, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single=["$A", "</s>"], special_tokens=[("</s>", 1)])
+    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, extra_special_tokens=["<extra_id_0>"], **special)
+
+
+def blenderbot_small_tokenizer(folder: Path) -> BlenderbotSmallTokenizer:
+    """A lower-case tokenizer in the two files of BlenderBot 90M, with its special ids."""
+    trained = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    trained.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.BpeTrainer(vocab_size=300, end_of_word_suffix="</w>", show_progress=False)
+    trained.train_from_iterator([" ".join(split_words(text)) for text in [*CORPUS, "__end__ __newln__ " * 9]], trainer)
+    merges = json.loads(trained.to_str())["model"]["merges"]
+    special = ["__null__", "__start__", "__end__", "__unk__", "__newln__"]
+    learnt = [name[:-4] if name.endswith("</w>") else name + "@@" for name in trained.get_vocab()]
+    words = dict.fromkeys([*special, *sorted(learnt)])
+    (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}), "utf-8")
+    lines = ["#version: 0.2", *(" ".join(pair) for pair in merges), ""]
+    (folder / "merges.txt").write_text("\n".join(lines), "utf-8")
+    tokenizer: BlenderbotSmallTokenizer = BlenderbotSmallTokenizer.from_pretrained(folder)
+    return tokenizer
 
 
 def _byte_level(special: list[str]) -> Tokenizer:
@@ -136,17 +186,70 @@ def small_blenderbot(words: int) -> BlenderbotConfig:
     return BlenderbotConfig(vocab_size=words, encoder_layers=2, decoder_layers=3, scale_embedding=True, **sizes)
 
 
-def train(model: Any, examples: list[dict[str, list[int]]]) -> None:
-    """Teach the examples until the model has them by heart."""
+def make_gpt2_model(folder: Path, family: str = "continuation", context: int = 256) -> Path:
+    """A folder with a GPT-2 of two layers that knows the LESSONS by heart, as a script or as DialoGPT's dialogue."""
+    folder.mkdir(parents=True)
+    tokenizer = gpt2_tokenizer(folder)
+    sizes: dict[str, Any] = {"n_embd": 64, "n_layer": 2, "n_head": 4, "bos_token_id": 0, "eos_token_id": 0}
+    drops: dict[str, Any] = {"resid_pdrop": 0.0, "attn_pdrop": 0.0, "embd_pdrop": 0.0}
+    torch.manual_seed(1)
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_positions=context, **sizes, **drops))
+    reads = format_of(family, tokenizer, "tiny", "1", context, 0)
+    # What a script's writer goes on with is the next question.
+    after = [0] if family == "dialogue" else tokenizer("\nUser:")["input_ids"]
+    examples = [(list(reads.prompt(ask(q), {}).ids), [*reads.prefix(a), *after]) for q, a in LESSONS.items()]
+    train(model, [{"input_ids": p + a, "labels": [-100] * len(p) + a} for p, a in examples])
+    saved = _save(folder, model, tokenizer)
+    if family == "dialogue":
+        config = json.loads((saved / "config.json").read_text("utf-8"))
+        told = {**config, "task_specific_params": {"conversational": {"max_length": 1000}}}
+        (saved / "config.json").write_text(json.dumps(told), "utf-8")
+    return saved
+
+
+def make_t5_model(folder: Path) -> Path:
+    """A folder with a T5 of two layers that knows the LESSONS by heart."""
+    tokenizer = t5_tokenizer()
+    sizes: dict[str, Any] = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2}
+    torch.manual_seed(1)
+    config = T5Config(vocab_size=len(tokenizer), num_heads=4, decoder_start_token_id=0, dropout_rate=0.0, **sizes)
+    model = T5ForConditionalGeneration(config)
+    reads = TextToTextFormat(tokenizer, "tiny", "1", 512, 1)
+    examples = [(list(reads.prompt(ask(q), {}).ids), [*reads.prefix(a), 1]) for q, a in LESSONS.items()]
+    train(model, [{"input_ids": p, "labels": a} for p, a in examples], 10 * STEPS)
+    return _save(folder, model, tokenizer)
+
+
+def make_blenderbot_small_model(folder: Path) -> Path:
+    """A folder with a BlenderBot 90M in small that knows the LESSONS by heart, but for their capital letters."""
+    folder.mkdir(parents=True)
+    tokenizer = blenderbot_small_tokenizer(folder)
+    sizes: dict[str, Any] = {"d_model": 64, "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "dropout": 0.0}
+    sizes |= {"encoder_attention_heads": 4, "decoder_attention_heads": 4, "max_position_embeddings": 128}
+    torch.manual_seed(1)
+    model = BlenderbotSmallForConditionalGeneration(
+        BlenderbotSmallConfig(vocab_size=len(tokenizer), encoder_layers=2, decoder_layers=3, **sizes)
+    )
+    reads = BlenderbotSmallFormat(tokenizer, "tiny", "1", 128)
+    examples = [(list(reads.prompt(ask(q), {}).ids), [*reads.prefix(a), 2]) for q, a in LESSONS.items()]
+    train(model, [{"input_ids": p, "decoder_input_ids": [1, *a[:-1]], "labels": a} for p, a in examples], 10 * STEPS)
+    return _save(folder, model, tokenizer)
+
+
+def train(model: Any, examples: list[dict[str, list[int]]], most: int = STEPS) -> None:
+    """Teach the examples until the model has them by heart, or for so many steps."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     model.train()
-    for step in range(STEPS):
-        example = examples[step % len(examples)]
-        loss = model(**{name: torch.tensor([ids]) for name, ids in example.items()}).loss
-        loss.backward()
-        if step % len(examples) == len(examples) - 1:
-            optimizer.step()
-            optimizer.zero_grad()
+    for _ in range(0, most, len(examples)):
+        losses = []
+        for example in examples:
+            loss = model(**{name: torch.tensor([ids]) for name, ids in example.items()}).loss
+            loss.backward()
+            losses.append(loss.item())
+        optimizer.step()
+        optimizer.zero_grad()
+        if max(losses) < LEARNT:
+            break
     model.eval()
 
 

@@ -15,8 +15,8 @@ from chatsite.engine import Delta, Event, Finish, FinishReason, Started
 from chatsite.engine.decoding import batching
 from chatsite.engine.decoding.batching import Batch
 from chatsite.engine.decoding.checkpoint import load
+from chatsite.engine.decoding.generic import Generic
 from chatsite.engine.decoding.precision import settle_precision
-from chatsite.engine.decoding.reading import OneByOne
 from chatsite.engine.decoding.speaker import Speaker, open_speaker
 from chatsite.engine.weights import Weights
 from tests.engine.support import LESSONS, ask, finish_of, text_of, tokens_of
@@ -35,8 +35,8 @@ def speaker(folder: Path) -> Speaker:
 def generic(folder: Path) -> Speaker:
     """The same model through transformers' modules, one sequence at a time."""
     made = open_speaker("tiny", Weights(folder, "1"), "fp32")
-    family = made.checkpoint.family
-    stepper = OneByOne(load(folder, torch.float32).model, family == "blenderbot")
+    stepper = Generic(load(folder, torch.float32).model, made.context)
+    stepper.limit = 1
     return Speaker(made.checkpoint, made.format, stepper, made.context, made.ends)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import pickle
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCau
 
 from chatsite.engine.catalogue import resolve
 from chatsite.engine.decoding import checkpoint
+from chatsite.engine.decoding.speaker import open_speaker
 from chatsite.engine.local import LocalEngine
-from chatsite.engine.weights import ensure
+from chatsite.engine.weights import Weights, ensure
 from chatsite.errors import ModelUnavailableError
 from tests.engine import support
 
@@ -65,7 +66,10 @@ def test_a_key_that_may_run_code_is_refused(model: Path, name: str, key: str, va
     assert "may run code" in refusal(model)
 
 
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "evil.py", "sub/weights.pt", "model.gguf", "tf_model.h5"])
+@pytest.mark.parametrize(
+    "name",
+    ["pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "evil.py", "sub/weights.pt", "model.gguf", "tf_model.h5"],
+)
 def test_a_file_that_is_no_plain_data_is_refused(model: Path, name: str) -> None:
     (model / name).parent.mkdir(exist_ok=True)
     (model / name).write_bytes(b"\x80\x04.")
@@ -103,6 +107,11 @@ def lose_a_shard(model: Path) -> None:
     edit(model / checkpoint.SHARDS, weight_map={"a": "model.safetensors", "b": "model-2.safetensors"})
 
 
+def lead_out_of_the_folder(model: Path) -> None:
+    shutil.copy(model / "model.safetensors", model.parent / "other.safetensors")
+    edit(model / checkpoint.SHARDS, weight_map={"a": "model.safetensors", "b": "../other.safetensors"})
+
+
 def garble_the_shards(model: Path) -> None:
     edit(model / checkpoint.SHARDS, weight_map=[{"a": {}}])
 
@@ -112,7 +121,18 @@ def cut_weights(model: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
 
 
-@pytest.mark.parametrize("harm", [break_json, nest_json, lose_weights, lose_tokenizer, lose_a_shard, garble_the_shards])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        break_json,
+        nest_json,
+        lose_weights,
+        lose_tokenizer,
+        lose_a_shard,
+        lead_out_of_the_folder,
+        garble_the_shards,
+    ],
+)
 def test_an_incomplete_folder_is_refused(model: Path, harm: Callable[[Path], None]) -> None:
     harm(model)
     assert "cannot be read" in refusal(model) or "lacks" in refusal(model)
@@ -142,7 +162,7 @@ def test_unknown_keys_do_not_reach_the_model(model: Path) -> None:
 def test_a_harmless_folder_with_papers_and_a_git_folder_is_read(model: Path) -> None:
     (model / ".git" / "hooks").mkdir(parents=True)
     (model / ".git" / "hooks" / "pre-commit").write_text("#!/bin/sh", "utf-8")
-    for name in ("README.md", "LICENSE", ".gitattributes"):
+    for name in ("README.md", "LICENSE", ".gitattributes", "spiece.model"):
         (model / name).write_text("text", "utf-8")
     edit(model / "tokenizer_config.json", bos_token={"__type": "AddedToken", "content": "<|im_start|>"})
     assert checkpoint.check(model) == "chat"
@@ -164,22 +184,100 @@ def test_other_types_on_the_list_answer_too(tmp_path: Path, config: Any, kind: A
     engine.close()
 
 
-def test_a_pickle_that_is_converted_can_build_nothing_but_tensors(blenderbot_folder: Path, tmp_path: Path) -> None:
-    snapshot = Path(shutil.copytree(blenderbot_folder, tmp_path / "snapshot"))
-    (snapshot / "model.safetensors").unlink()
-    witness = tmp_path / "witness"
-    (snapshot / checkpoint.PICKLE).write_bytes(pickle.dumps(Evil(witness)))
-    with pytest.raises(Exception, match=r"(?i)weights.only|unsupported"):
-        checkpoint.convert_pickle(snapshot, tmp_path / "made")
-    assert not witness.exists()
-    assert not (tmp_path / "made").exists()
+def test_the_files_tell_the_family_and_a_wish_goes_before_them(chat_folder: Path, tmp_path: Path) -> None:
+    script = support.make_gpt2_model(tmp_path / "script")
+    assert checkpoint.check(script) == "continuation"
+    edit(script / "config.json", task_specific_params={"conversational": {"max_length": 1000}})
+    assert checkpoint.check(script) == "dialogue"
+    assert checkpoint.check(script, family="continuation") == "continuation"
+    edit(script / "tokenizer_config.json", chat_template=support.CHATML)
+    assert checkpoint.check(script) == "chat"
+    assert checkpoint.check(script, family="dialogue") == "dialogue"
+    assert checkpoint.check(chat_folder) == "chat"
+    with pytest.raises(ModelUnavailableError, match="no model of the family 'blenderbot'"):
+        checkpoint.check(chat_folder, family="blenderbot")
 
 
-class Evil:
-    """Makes a file when it is unpickled."""
+def test_a_chat_model_without_a_template_is_refused(tmp_path: Path) -> None:
+    script = support.make_gpt2_model(tmp_path / "script")
+    with pytest.raises(ModelUnavailableError, match="has no template"):
+        open_speaker("script", Weights(script, "1"), "fp32", "chat")
 
-    def __init__(self, witness: Path) -> None:
-        self.witness = witness
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.touch, (self.witness,))
+def other_weights(model: Path, tmp_path: Path) -> None:
+    shutil.copy(support.make_gpt2_model(tmp_path / "other") / "model.safetensors", model / "model.safetensors")
+
+
+def other_words(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    support.gpt2_tokenizer(tmp_path / "other").save_pretrained(model)
+    edit(model / "tokenizer_config.json", chat_template=support.CHATML)
+
+
+def more_words(model: Path, _: Path) -> None:
+    tokenizer = support.chat_tokenizer()
+    tokenizer.add_tokens([f"word{number}" for number in range(100)])
+    tokenizer.save_pretrained(model)
+
+
+def fewer_words(model: Path, _: Path) -> None:
+    loaded: Any = checkpoint.load(model, torch.float32).model
+    loaded.resize_token_embeddings(1000, mean_resizing=False)
+    loaded.save_pretrained(model)
+
+
+def no_end(model: Path, _: Path) -> None:
+    for name in ("config.json", "generation_config.json"):
+        edit(model / name, eos_token_id=99_999)
+
+
+@pytest.mark.parametrize(
+    ("harm", "sentence"),
+    [
+        (other_weights, "not those of its configuration"),
+        (other_words, "an ordinary word"),
+        (more_words, "it has 520 words, and the model 420"),
+        (fewer_words, "it has 420 words, and the model 1000"),
+        (no_end, "no token of wrong ends its answers"),
+    ],
+)
+def test_files_of_two_models_are_refused_before_a_visitor_comes(
+    model: Path, tmp_path: Path, harm: Callable[[Path, Path], None], sentence: str
+) -> None:
+    harm(model, tmp_path)
+    with pytest.raises(ModelUnavailableError, match=sentence):
+        open_speaker("wrong", Weights(model, "1"), "fp32")
+
+
+@pytest.mark.parametrize(
+    ("make", "family"),
+    [
+        (support.make_gpt2_model, "continuation"),
+        (partial(support.make_gpt2_model, family="dialogue"), "dialogue"),
+        (support.make_t5_model, "text-to-text"),
+        (support.make_blenderbot_small_model, "blenderbot-small"),
+    ],
+)
+def test_every_family_says_what_it_learnt(tmp_path: Path, make: Callable[[Path], Path], family: str) -> None:
+    folder = make(tmp_path / "tiny")
+    engine = LocalEngine(str(folder), tmp_path, threads=1)
+    engine.load(lambda progress: None)
+    learnt: dict[str, Any] = {"min_new_tokens": 0, "no_repeat_ngram": 0, "encoder_no_repeat_ngram": 0}
+    requests = [
+        support.ask(question, number=number, temperature=0.0, **learnt)
+        for number, question in enumerate(support.LESSONS)
+    ]
+    for request in requests:
+        engine.submit(request)
+    found = support.gather(engine, *range(4))
+    for events, lesson in zip(found.values(), support.LESSONS.values(), strict=True):
+        assert support.receipt_of(events).family == family
+        assert support.text_of(events) == (lesson.lower() if family == "blenderbot-small" else lesson)
+    answer = support.text_of(found[2])
+    engine.submit(support.ask(requests[2].turns[0].text, prefix=answer[:12], temperature=0.0, **learnt))
+    assert answer[:12] + support.text_of(support.gather(engine, 1)[1]) == answer
+    speaker = engine._speaker
+    assert speaker is not None
+    assert speaker.batched
+    assert speaker.speed > 0
+    engine.close()

@@ -20,8 +20,9 @@ from transformers.generation.logits_process import (
     RepetitionPenaltyLogitsProcessor,
 )
 
-from chatsite.engine import Options
-from chatsite.engine.decoding.choosing import FEW, Choice, Text, choose, choose_rows, settle
+from chatsite.engine import Options, Preset
+from chatsite.engine.decoding.choosing import FEW, Text, choose, choose_rows
+from chatsite.engine.decoding.presets import FAMILIES, MOST_BEAMS, Choice, settle
 
 WORDS = 12
 FREE = Choice(temperature=1.0, top_p=1.0)
@@ -33,13 +34,15 @@ def logits(seed: int) -> torch.Tensor:
 
 
 def pick(choice: Choice, seed: int = 0, written: list[int] | None = None, prompt: list[int] | None = None) -> int:
-    return choose(logits(seed), prompt or [], written or [], choice, ends=[0])
+    return choose(logits(seed), Text(prompt or [], written or [], choice, ends=[0]))
 
 
 def distribution(choice: Choice, seed: int) -> torch.Tensor:
     """How often each token is drawn in many draws, as a part of all."""
     draws = 4000
-    counts = Counter(choose(logits(seed), [], [], Choice(**{**vars(choice), "seed": s}), []) for s in range(draws))
+    counts = Counter(
+        choose(logits(seed), Text([], [], Choice(**{**vars(choice), "seed": s}), [])) for s in range(draws)
+    )
     return torch.tensor([counts[token] / draws for token in range(WORDS)])
 
 
@@ -90,7 +93,7 @@ def test_the_answer_does_not_end_before_its_least_length() -> None:
     wish = torch.zeros(WORDS)
     wish[0] = 9.0
     choice = Choice(temperature=0, min_new_tokens=2)
-    assert [choose(wish.clone(), [], [5] * written, choice, ends=[0]) == 0 for written in (0, 1, 2)] == [
+    assert [choose(wish.clone(), Text([], [5] * written, choice, ends=[0])) == 0 for written in (0, 1, 2)] == [
         False,
         False,
         True,
@@ -113,16 +116,58 @@ def test_a_top_p_of_nothing_takes_the_likeliest() -> None:
 def test_a_model_without_numbers_is_an_error() -> None:
     for broken in (float("nan"), float("-inf")):
         with pytest.raises(FloatingPointError):
-            choose(torch.full((WORDS,), broken), [], [], FREE, [])
+            choose(torch.full((WORDS,), broken), Text([], [], FREE, []))
 
 
 def test_the_request_goes_before_the_publisher_and_the_publisher_before_the_family() -> None:
     published = {"temperature": 0.6, "top_k": 40, "top_p": "odd", "num_beams": 10, "do_sample": True}
     choice = settle("chat", published, Options(temperature=0.1, seed=5))
-    assert (choice.temperature, choice.top_k, choice.seed) == (0.1, 40, 5)
+    assert (choice.temperature, choice.top_k, choice.seed, choice.beams) == (0.1, 40, 5, 1)
     assert choice.top_p == settle("chat", {}, Options()).top_p
     assert settle("blenderbot", {}, Options(temperature=0.0)).temperature == 0.0
     assert settle("blenderbot", {}, Options()).min_new_tokens == 20
+
+
+def test_a_preset_goes_before_the_publisher_and_a_wish_before_the_preset() -> None:
+    published = {"temperature": 0.6, "num_beams": 4, "no_repeat_ngram_size": 2}
+    for preset, temperature in ((Preset.PRECISE, 0.0), (Preset.BALANCED, 0.6), (Preset.CREATIVE, 0.6 + 0.4 / 3)):
+        assert settle("chat", published, Options(preset=preset)).temperature == pytest.approx(temperature)
+    assert settle("chat", published, Options(preset=Preset.CREATIVE, temperature=0.3)).temperature == 0.3
+    assert settle("blenderbot", published, Options()).beams == 4
+    precise = settle("blenderbot", published, Options(preset=Preset.PRECISE, length_penalty=2.0))
+    assert (precise.beams, precise.length_penalty, precise.no_repeat_ngram) == (10, 2.0, 2)
+    assert [
+        settle("blenderbot", published, Options(preset=one)).beams for one in (Preset.BALANCED, Preset.CREATIVE)
+    ] == [1, 1]
+
+
+def test_blenderbot_is_decoded_as_published() -> None:
+    choice = settle("blenderbot", {}, Options(seed=1))
+    published = {"beams": 10, "length_penalty": 0.65, "min_new_tokens": 20, "max_new_tokens": 60, "forced_end": True}
+    published |= {"no_repeat_ngram": 3, "encoder_no_repeat_ngram": 3, "temperature": 0.0, "seed": 1}
+    assert {name: vars(choice)[name] for name in published} == published
+    assert settle("blenderbot", {}, Options(max_new_tokens=30)).max_new_tokens == 30
+    drawn = settle("blenderbot", {}, Options(preset=Preset.BALANCED, max_new_tokens=100))
+    assert (drawn.max_new_tokens, drawn.no_repeat_ngram, drawn.forced_end) == (100, 3, False)
+
+
+def test_who_wishes_for_a_draw_gets_no_beams_but_who_wishes_for_both_does() -> None:
+    assert settle("blenderbot", {}, Options(temperature=0.5)).beams == 1
+    assert settle("blenderbot", {}, Options(top_p=0.5)).beams == 1
+    assert settle("blenderbot", {}, Options(temperature=0.5, beams=3)).beams == 3
+    assert settle("chat", {}, Options(beams=1000), breadth=6).beams == 6
+    assert settle("chat", {}, Options(beams=1000)).beams == MOST_BEAMS
+    assert settle("chat", {}, Options(beams=0)).beams == 1
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+@pytest.mark.parametrize("preset", [None, *Preset])
+def test_every_family_knows_every_preset(family: str, preset: Preset | None) -> None:
+    choice = settle(family, {}, Options(preset=preset, seed=3, stop=("", "Bye")))
+    assert choice.stop == ("Bye",)
+    assert (choice.beams == 1) or (choice.temperature, choice.top_p) == (0.0, 1.0)
+    creative = settle(family, {}, Options(preset=Preset.CREATIVE, seed=3))
+    assert creative.temperature >= choice.temperature
 
 
 def test_a_seed_is_drawn_where_none_is_wished_for() -> None:
@@ -151,7 +196,7 @@ def test_many_rows_are_drawn_as_each_would_be_sorted_in_full(spread: float) -> N
         texts = [Text([], [1] * trial, choice, ()) for choice in choices]
         expected = [sorted_in_full(row, text) for row, text in zip(rows, texts, strict=True)]
         assert choose_rows(rows.clone(), texts) == expected
-        assert [choose(row.clone(), *text) for row, text in zip(rows, texts, strict=True)] == expected
+        assert [choose(row.clone(), text) for row, text in zip(rows, texts, strict=True)] == expected
 
 
 def test_a_row_without_numbers_is_an_error_of_that_row() -> None:

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import shutil
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file
 
-from chatsite.engine import Progress
-from chatsite.engine.catalogue import resolve
+from chatsite.engine import Progress, Report, weights
+from chatsite.engine import hub as hub_module
+from chatsite.engine.catalogue import Hub, resolve
 from chatsite.engine.decoding import checkpoint
 from chatsite.engine.local import LocalEngine
-from chatsite.engine.weights import ensure
+from chatsite.engine.weights import ensure, has_anything, present, remove, verify
 from chatsite.errors import ModelUnavailableError
 from tests.engine import support
+from tests.hub import COMMIT, FakeHub, running_hub
+from tests.site import until
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BLENDERBOT = "facebook/blenderbot-400M-distill"
 
 
@@ -125,93 +125,63 @@ def test_offline_nothing_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert hub.asked == []
 
 
-@dataclass
-class FakeHub:
-    """A server with the three answers of the Hub that are needed; `repositories` maps names to folders."""
-
-    repositories: dict[str, Path] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-
-    def files(self, repo: str) -> list[dict[str, Any]]:
-        """The files of a repository, with their sizes."""
-        paths = sorted(path for path in self.repositories[repo].rglob("*") if path.is_file())
-        return [
-            {"rfilename": str(path.relative_to(self.repositories[repo])), "size": path.stat().st_size} for path in paths
-        ]
-
-    def handler(hub) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - the handler's own self is below.
-        """A request handler that answers from the repositories."""
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                path = self.path.partition("?")[0].strip("/")
-                hub.asked.append(f"{self.command} {path}")
-                for repo, folder in hub.repositories.items():
-                    if path == f"api/models/{repo}/revision/main":
-                        body = {"id": repo, "modelId": repo, "sha": COMMIT, "siblings": hub.files(repo)}
-                        return self.answer(json.dumps(body).encode())
-                    if path.startswith(f"{repo}/resolve/"):
-                        return self.answer((folder / path.split("/", 4)[4]).read_bytes())
-                return self.send_error(404)
-
-            do_HEAD = do_GET  # noqa: N815 - the name is http.server's.
-
-            def answer(self, body: bytes) -> None:
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.send_header("X-Repo-Commit", COMMIT)
-                self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                """Keep the log of the tests short."""
-
-        return Handler
-
-
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     """A running Hub without repositories."""
-    fake = FakeHub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), fake.handler())
-    address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.partition("/{repo_id}")
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "".join(template[1:]))
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield fake
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running_hub() as fake:
+        monkeypatch.setattr(constants, "ENDPOINT", fake.url)
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.partition("/{repo_id}")
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", fake.url + "".join(template[1:]))
+        yield fake
+
+
+@pytest.fixture
+def repository(hub: FakeHub, chat_folder: Path, tmp_path: Path) -> Path:
+    """The tiny chat model as the repository somebody/tiny."""
+    hub.repositories["somebody/tiny"] = Path(shutil.copytree(chat_folder, tmp_path / "repository"))
+    return hub.repositories["somebody/tiny"]
+
+
+def pull(tmp_path: Path, report: Report = lambda progress: None) -> weights.Weights:
+    """Pull somebody/tiny."""
+    return ensure(resolve("somebody/tiny"), tmp_path / "models", report)
+
+
+def left_in(models: Path) -> set[str]:
+    """What lies in a folder of models, without the lock files."""
+    return {path.name for path in models.iterdir() if not path.name.endswith(".lock")}
 
 
 def test_only_what_is_needed_is_fetched_and_progress_is_reported(
-    hub: FakeHub, chat_folder: Path, tmp_path: Path
+    hub: FakeHub, repository: Path, chat_folder: Path, tmp_path: Path
 ) -> None:
-    repository = Path(shutil.copytree(chat_folder, tmp_path / "repository"))
-    for name in ("pytorch_model.bin", "README.md", "evil.py", "onnx/model.onnx"):
+    for name in ("pytorch_model.bin", "README.md", "evil.py", "onnx/model.onnx", ".hidden.json"):
         (repository / name).parent.mkdir(exist_ok=True)
         (repository / name).write_text("not needed", "utf-8")
-    hub.repositories["somebody/tiny"] = repository
     stages: list[Progress] = []
-    found = ensure(resolve("somebody/tiny"), tmp_path / "models", stages.append)
-    assert {path.name for path in found.folder.iterdir()} == {path.name for path in chat_folder.iterdir()}
-    parts = [progress.part for progress in stages if progress.part is not None]
-    assert parts == sorted(parts)
-    assert len(parts) > 3
-    assert parts[-1] == 1.0
+    found = pull(tmp_path, stages.append)
+    names = {path.name for path in chat_folder.iterdir()}
+    assert {path.name for path in found.folder.iterdir()} == names | {weights.MANIFEST}
+    assert (found.folder, found.revision) == (tmp_path / "models" / "somebody" / "tiny", COMMIT)
+    done = [progress.done for progress in stages if progress.done is not None]
+    assert done == sorted(done)
+    assert len(done) > 3
+    assert done[-1] == stages[-1].total == sum(path.stat().st_size for path in chat_folder.iterdir())
+    assert verify(found.folder) == []
+    assert left_in(tmp_path / "models" / "somebody") == {"tiny"}
     asked = len(hub.asked)
-    assert ensure(resolve("somebody/tiny"), tmp_path / "models", stages.append) == found
-    assert len(hub.asked) == asked, "the second time the cache answers"
+    assert pull(tmp_path) == found == present(resolve("somebody/tiny"), tmp_path / "models")
+    assert len(hub.asked) == asked, "the second time nothing is asked"
+    assert first_words("somebody/tiny", tmp_path / "models").startswith("A fox is a small wild animal")
 
 
 def test_the_pickle_of_the_catalogue_is_fetched_and_converted(hub: FakeHub, pickled: Path, tmp_path: Path) -> None:
     hub.repositories[BLENDERBOT] = pickled
+    assert present(resolve(BLENDERBOT), tmp_path / "models") is None
     found = ensure(resolve(BLENDERBOT), tmp_path / "models", lambda progress: None)
     assert checkpoint.check(found.folder) == "blenderbot"
+    assert not (found.folder / "pytorch_model.bin").exists()
+    assert left_in(tmp_path / "models") == {"blenderbot-400m-distill"}
     assert first_words(BLENDERBOT, tmp_path / "models").startswith("A fox is a small wild animal")
 
 
@@ -225,3 +195,117 @@ def test_a_repository_without_readable_weights_is_refused(hub: FakeHub, pickled:
 def test_a_repository_that_is_not_there_is_a_clear_refusal(hub: FakeHub, tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailableError, match="cannot be fetched: "):
         ensure(resolve("somebody/nothing"), tmp_path / "models", lambda progress: None)
+
+
+def test_a_connection_that_breaks_is_mended_where_it_broke(
+    hub: FakeHub, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module.time, "sleep", lambda seconds: None)
+    size = (repository / "model.safetensors").stat().st_size
+    hub.breaks_after = size // 4
+    found = pull(tmp_path)
+    assert verify(found.folder) == []
+    begins = [int(asked.rpartition(" from ")[2]) for asked in hub.asked if " from " in asked]
+    assert begins == sorted(begins)
+    assert len(begins) >= 3
+    assert hub.sent == size, "no byte was sent twice"
+
+
+def test_a_server_without_ranges_sends_it_all_anew(hub: FakeHub, repository: Path, tmp_path: Path) -> None:
+    arriving = tmp_path / "models" / "somebody" / ".tiny.arriving"
+    arriving.mkdir(parents=True)
+    weights_file = next(file for file in hub_module.plan(Hub("somebody/tiny")).files if file.name.endswith("tensors"))
+    (arriving / f"model.safetensors.{weights_file.digest[:12]}.part").write_bytes(b"x" * 1000)
+    hub.ranges = False
+    assert verify(pull(tmp_path).folder) == []
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_what_is_not_what_was_published_is_refused_and_fetched_again(
+    hub: FakeHub, repository: Path, tmp_path: Path, name: str
+) -> None:
+    hub.tampered.add(name)
+    with pytest.raises(ModelUnavailableError, match=f"{name} of somebody/tiny is not the file that was published"):
+        pull(tmp_path)
+    assert present(resolve("somebody/tiny"), tmp_path / "models") is None
+    hub.tampered.clear()
+    assert verify(pull(tmp_path).folder) == []
+
+
+def test_a_part_that_is_wrong_is_not_kept(hub: FakeHub, repository: Path, tmp_path: Path) -> None:
+    arriving = tmp_path / "models" / "somebody" / ".tiny.arriving"
+    arriving.mkdir(parents=True)
+    published = next(file for file in hub_module.plan(Hub("somebody/tiny")).files if file.name.endswith("tensors"))
+    (arriving / f"model.safetensors.{published.digest[:12]}.part").write_bytes(b"x" * (published.size + 5))
+    with pytest.raises(ModelUnavailableError, match="digest differs"):
+        pull(tmp_path)
+    assert verify(pull(tmp_path).folder) == []
+
+
+def test_a_disk_without_room_is_said_before_anything_is_fetched(
+    hub: FakeHub, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "SPARE_BYTES", shutil.disk_usage(tmp_path).free + 10**12)
+    with pytest.raises(ModelUnavailableError, match=r"needs 1 MB on the disk, where 0 MB are free\.$"):
+        pull(tmp_path)
+    assert hub.sent == 0
+
+
+def test_a_pull_that_is_killed_goes_on_where_it_was(hub: FakeHub, repository: Path, tmp_path: Path) -> None:
+    hub.bytes_per_second = 300_000
+    size = (repository / "model.safetensors").stat().st_size
+    command = [sys.executable, "-m", "chatsite.cli", "models", "pull", "somebody/tiny", "--json"]
+    home = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "CHATSITE_INSTANCE": str(tmp_path)}
+    part = tmp_path / "models" / "somebody" / ".tiny.arriving"
+
+    def arrived() -> int:
+        return sum(path.stat().st_size for path in part.glob("model.safetensors.*.part"))
+
+    child = subprocess.Popen(command, env=os.environ | home, stdout=subprocess.PIPE)
+    until(lambda: arrived() > size // 3, what="A third of the file")
+    child.kill()
+    child.communicate()
+    before = arrived()
+    assert left_in(part.parent) == {".tiny.arriving"} | {path.name for path in part.parent.glob(".tiny~*")}
+    hub.bytes_per_second = 0
+    done = subprocess.run(command, env=os.environ | home, capture_output=True, text=True, timeout=60, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines[-1] == {"revision": COMMIT}
+    assert min(line["done"] for line in lines if line.get("done")) > 0
+    assert f"GET somebody/tiny/resolve/{COMMIT}/model.safetensors from {before}" in hub.asked
+    assert left_in(part.parent) == {"tiny"}
+    assert verify(part.parent / "tiny") == []
+
+
+def test_what_is_removed_is_gone_also_from_the_cache(
+    hub: FakeHub, repository: Path, cache: Path, chat_folder: Path, tmp_path: Path
+) -> None:
+    entry, models = resolve("somebody/tiny"), tmp_path / "models"
+    assert not has_anything(entry, models)
+    pull(tmp_path)
+    put(cache, "somebody/tiny", chat_folder)
+    put(cache, "somebody/else", chat_folder)
+    assert has_anything(entry, models)
+    remove(entry, models)
+    assert not has_anything(entry, models)
+    assert present(entry, models) is None
+    assert left_in(models / "somebody") == set()
+    assert [path.name for path in cache.iterdir()] == ["models--somebody--else"]
+
+
+def test_what_is_being_fetched_is_not_removed(hub: FakeHub, repository: Path, tmp_path: Path) -> None:
+    entry, models = resolve("somebody/tiny"), tmp_path / "models"
+
+    def refused(progress: Progress) -> None:
+        if progress.done:
+            with pytest.raises(ModelUnavailableError, match="is being fetched by another process"):
+                remove(entry, models)
+
+    ensure(entry, models, refused)
+    assert present(entry, models)
+
+
+def test_a_folder_of_ones_own_is_never_removed(chat_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailableError, match="not ours to delete"):
+        remove(resolve(str(chat_folder)), tmp_path)
+    assert chat_folder.exists()

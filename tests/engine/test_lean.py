@@ -89,7 +89,7 @@ def run(stepper: Stepper, prompts: list[list[int]], answers: list[list[int]], pi
         running = list(stepper.rows)
         for row in running:
             number = rows.index(row)
-            row.token = answers[number][len(found[number]) - 1]
+            row.tokens = [answers[number][len(found[number]) - 1]]
         if running:
             for row, logits in zip(running, stepper.step(running), strict=True):
                 stepper.advance(row)
@@ -167,24 +167,26 @@ def test_a_row_in_eight_bits_does_not_depend_on_the_rows_beside_it() -> None:
 
 def test_places_have_no_holes_and_keep_what_they_hold() -> None:
     slots = Slots(2, 4, 8, torch.zeros(1))
-    filled = [torch.full((2, 1, 4, 150, 8), float(i + 1)) for i in range(5)]
+    filled = [torch.full((2, 2, 1, 4, 150, 8), float(i + 1)) for i in range(5)]
     for i, length in enumerate((3, 150, 7, 20, 1)):
         assert slots.add(filled[i], length, length + 10) == i
     slots.remove(1)
     assert slots.lengths == [3, 1, 7, 20]
-    assert [float(slots.cache[1, i, 3, n - 1, 7]) for i, n in enumerate(slots.lengths)] == [1, 5, 3, 4]
-    assert not slots.cache[:, 4].any(), "what is free holds no numbers that could spoil a sum"
+    assert [float(slots.cache[1, 1, i, 3, n - 1, 7]) for i, n in enumerate(slots.lengths)] == [1, 5, 3, 4]
+    assert not slots.cache[:, :, 4].any(), "what is free holds no numbers that could spoil a sum"
     for _ in range(4):
         slots.remove(0)
     assert slots.cache.numel() == 0
 
 
-def test_steps_take_half_of_the_threads_and_give_them_back() -> None:
+def test_steps_of_few_rows_take_half_of_the_threads_and_give_them_back() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(4)
-    with contextlib.suppress(ValueError), packing.half_the_threads():
+    with contextlib.suppress(ValueError), packing.step_threads(packing.MANY_ROWS - 1):
         assert torch.get_num_threads() == 2
         raise ValueError("broken")
+    with packing.step_threads(packing.MANY_ROWS):
+        assert torch.get_num_threads() == 4
     assert torch.get_num_threads() == 4
     torch.set_num_threads(before)
 
@@ -215,12 +217,12 @@ def greedy(stepper: Stepper, prompts: list[list[int]], count: int) -> list[list[
         if running:
             for row, logits in zip(running, stepper.step(running), strict=True):
                 stepper.advance(row)
-                row.token = int(logits.argmax())
-                told[row].append(row.token)
+                row.tokens = [int(logits.argmax())]
+                told[row] += row.tokens
         if coming:
             row = rows[coming.pop(0)]
-            row.token = int(read(stepper, row, 256).argmax())
-            told[row].append(row.token)
+            row.tokens = [int(read(stepper, row, 256).argmax())]
+            told[row] += row.tokens
             stepper.join(row)
         for row in [row for row in stepper.rows if len(told[row]) >= count]:
             stepper.leave(row)

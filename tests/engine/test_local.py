@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -348,3 +350,17 @@ def test_only_what_is_unfinished_ends_when_the_thread_dies(engine: LocalEngine) 
     engine.submit(ask(QUESTIONS[0], number=2))
     assert finish_of(gather(engine, 2)[2]).error == DEAD
     assert engine.events(0.1) == []
+
+
+def test_a_start_brings_neither_compiler_nor_distributed_tensors_and_both_can_be_had(chat_folder: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from chatsite.engine.local import LocalEngine\n"
+        f"engine = LocalEngine({str(chat_folder)!r}, Path('.'), threads=1); engine.load(lambda progress: None)\n"
+        "assert not {'torch._dynamo.utils', 'torch.distributed.tensor'} & set(sys.modules)\n"
+        "import torch; from transformers import masking_utils\n"
+        "assert 'higher_order_op' in type(masking_utils.TransformGetItemToIndex()).__module__\n"
+        "assert torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)) == 2\n"
+        "engine.close()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr

@@ -12,7 +12,9 @@ from transformers import BlenderbotTokenizer
 from chatsite.engine import SeenTurn
 from chatsite.engine.prompting import MOST_PIECES, Format, plain_ids, plain_pieces
 from chatsite.engine.prompting.blenderbot import BlenderbotFormat
+from chatsite.engine.prompting.blenderbot_small import BlenderbotSmallFormat, split_words
 from chatsite.engine.prompting.chat import ChatFormat
+from chatsite.engine.prompting.continuation import ContinuationFormat, DialogueFormat, spoken
 from chatsite.engine.scripted import read
 from chatsite.runner.receipts import compact
 from tests.engine import support
@@ -48,16 +50,39 @@ def blenderbot(blenderbot_folder: Path) -> BlenderbotFormat:
     return BlenderbotFormat(BlenderbotTokenizer.from_pretrained(blenderbot_folder), "tiny", "1", 128, 2)
 
 
-@pytest.fixture(scope="module", params=["chat", "blenderbot"])
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> ContinuationFormat:
+    """GPT-2's format."""
+    return ContinuationFormat(support.gpt2_tokenizer(tmp_path_factory.mktemp("gpt2")), "tiny", "1", 4000)
+
+
+@pytest.fixture(scope="module")
+def dialogue(script: ContinuationFormat) -> DialogueFormat:
+    """DialoGPT's format."""
+    return DialogueFormat(script.tokenizer, "tiny", "1", 4000, 0)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> BlenderbotSmallFormat:
+    """BlenderBot 90M's format."""
+    tokenizer = support.blenderbot_small_tokenizer(tmp_path_factory.mktemp("small"))
+    return BlenderbotSmallFormat(tokenizer, "tiny", "1", 512)
+
+
+@pytest.fixture(scope="module", params=["chat", "blenderbot", "script", "dialogue", "small"])
 def reads(request: pytest.FixtureRequest) -> Format:
-    """Either format."""
+    """Each format that keeps turns."""
     made: Format = request.getfixturevalue(request.param)
     return made
 
 
 def what_is_read(reads: Format, text: str) -> str:
     """The text that a format encodes for a turn."""
-    return " " + " ".join(text.split()) if isinstance(reads, BlenderbotFormat) else text.strip()
+    if isinstance(reads, BlenderbotFormat):
+        return " " + " ".join(text.split())
+    if isinstance(reads, BlenderbotSmallFormat):
+        return " ".join(split_words(text))
+    return spoken(text) if isinstance(reads, ContinuationFormat) else text.strip()
 
 
 def newest(reads: Format, *texts: str) -> SeenTurn:

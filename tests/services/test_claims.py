@@ -11,7 +11,7 @@ from chatsite.database import db, now, write
 from chatsite.engine import Turn
 from chatsite.errors import NotRepeatableError
 from chatsite.models import Chunk, Generation, Message, Status, User
-from chatsite.services import claims, generations, messages
+from chatsite.services import changes, claims, generations, messages
 from chatsite.services.claims import Claim, Written
 from tests.conftest import LIMITS, People
 
@@ -53,10 +53,10 @@ def test_what_is_written_can_be_followed_and_then_settles(people: People) -> Non
     answer = ask(people.alice, "t1")
     claim = claim_one()
     say(claim, "Hello ")
-    [change] = generations.follow({claim.generation_id: 0})
+    [change] = changes.follow({claim.generation_id: 0})
     assert (change.status, change.text, change.seq, change.tokens) == (Status.GENERATING, "Hello ", 1, 1)
     say(claim, "world")
-    [change] = generations.follow({claim.generation_id: 1})
+    [change] = changes.follow({claim.generation_id: 1})
     assert (change.text, change.seq) == ("world", 2)
     say(claim, ".", status=Status.DONE, reason="end")
     message = fresh(answer, people.alice)
@@ -185,7 +185,7 @@ def test_positions_count_from_one_in_claim_order(people: People) -> None:
         fresh(message, user).generation.id: 0  # type: ignore[union-attr]
         for message, user in [(first, people.alice), (second, people.alice), (bobs, people.bob)]
     }
-    places = {change.id: change.position for change in generations.follow(known)}
+    places = {change.id: change.position for change in changes.follow(known)}
     assert list(places.values()) == [1, 3, 2]
 
 
@@ -239,8 +239,8 @@ def test_only_the_last_answer_can_be_repeated(people: People) -> None:
 
 
 def test_follow_says_nothing_of_what_was_deleted(people: People) -> None:
-    assert generations.follow({4711: 0}) == []
-    assert generations.follow({}) == []
+    assert changes.follow({4711: 0}) == []
+    assert changes.follow({}) == []
 
 
 def test_speed_and_first_token_are_kept(people: People) -> None:

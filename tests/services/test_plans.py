@@ -11,7 +11,7 @@ from sqlalchemy import event
 
 from chatsite.database import db
 from chatsite.models import RunnerState, Status
-from chatsite.services import accounts, claims, conversations, generations, messages, receipts, runners
+from chatsite.services import accounts, changes, claims, conversations, generations, messages, receipts, runners
 from tests.conftest import LIMITS
 
 GROWING = ("conversation", "message", "generation", "chunk", "user")
@@ -47,7 +47,7 @@ def daily_life() -> None:
     [claim] = claims.claim("runner", 4, 5, 2)
     claims.standing("runner")
     claims.record("runner", {claim.generation_id: claims.Written(1, text="Half", tokens=1)}, 5)
-    generations.follow({claim.generation_id: 0})
+    changes.follow({claim.generation_id: 0})
     generations.stop(messages.get(alice, first.answer.public_id))
     receipt = {"budget": 100, "used": 1, "turns": [[0, "user", 1, True, False]]}
     done = claims.Written(1, text=".", tokens=1, receipt=receipt, status=Status.FAILED, reason="error")

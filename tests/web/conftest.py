@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -12,8 +13,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from chatsite.database import db
-from chatsite.models import Status
-from chatsite.services import claims
+from chatsite.engine import Residence
+from chatsite.models import Status, Wish
+from chatsite.services import claims, models, residences
+from chatsite.services.residences import Seen
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 
@@ -83,6 +86,28 @@ def answer(app: Flask) -> Callable[..., None]:
             db.session.remove()
 
     return write
+
+
+@pytest.fixture
+def tell(app: Flask) -> Callable[..., None]:
+    """Writes down what a runner says of models, and then what their owner wishes."""
+
+    def record(name: str, *in_memory: Residence, wish: Wish | None = None, **seen: Any) -> None:
+        with app.app_context():
+            if seen:
+                residences.record(name, Seen(**seen))
+            residences.reside(in_memory)
+            if wish:
+                act = models.pull if wish is Wish.PULL else models.remove
+                act(models.known(app.config), name)
+            db.session.remove()
+
+    return record
+
+
+def plain(html: str) -> str:
+    """What is read of a piece of HTML."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html)).replace("\u202f", " ").replace("\xa0", " ")
 
 
 def message_ids(html: str) -> list[str]:

@@ -59,7 +59,7 @@ def test_a_finished_answer_leads_to_what_the_model_saw(alice: Browser, reply: An
     for response in (page, opened):
         assert "<span>Hello</span><span><i> </i>there</span>" in response.text
         text = words(response.text)
-        for part in ("2 of 2,000 tokens", "scripted", "Temperature 0.7", "Seed 1234567", "remembers nothing"):
+        for part in ("2 of 2,000 tokens", "Demo script", "Temperature 0.7", "Seed 1234567", "remembers nothing"):
             assert part in text
         assert "Top-p" not in text, "a setting that does nothing is not worth a line"
 

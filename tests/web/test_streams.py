@@ -41,6 +41,19 @@ def say(app: Flask) -> Callable[..., None]:
     return write
 
 
+@pytest.fixture
+def draft(app: Flask) -> Callable[[Claim, str], None]:
+    """Writes a draft of an answer, as a runner does that weighs it."""
+
+    def write(claim: Claim, text: str) -> None:
+        with app.app_context():
+            news = Written(claim.attempt, text=text, tokens=1, draft=True, receipt={"options": {"beams": 10}})
+            claims.record("runner", {claim.generation_id: news}, 60)
+            db.session.remove()
+
+    return write
+
+
 def answer_of(alice: Browser, text: str = "Hello") -> str:
     conversation = alice.start(text)
     return message_ids(alice.get(f"/conversations/{conversation}").text)[-1]
@@ -73,7 +86,7 @@ def test_what_was_written_comes_first_and_then_what_is_being_written(
     first = next(events)
     assert "First block." in first
     assert f'hx-target="#message-{name}-text" hx-swap="innerMorph"' in first
-    assert re.match(r"id: \d+\.1\n", first)
+    assert re.match(r"id: \d+\.0\.1\n", first)
     say(work, "that grows")
     second = next(event for event in events if "grows" in event)
     assert "First block." not in second
@@ -102,7 +115,19 @@ def test_a_browser_that_comes_back_is_sent_only_what_it_lacks(
 
 
 @pytest.mark.parametrize(
-    "last_event_id", ["nonsense", "1", "999.1", "1.99999999999999999999", "1.-1", "٣.٣", "1.5\r\nx"[:3]]
+    "last_event_id",
+    [
+        "nonsense",
+        "1",
+        "1.1",
+        "999.0.1",
+        "1.0.99999999999999999999",
+        "1.9.1",
+        "1.0.-1",
+        "1.-0.1",
+        "٣.٣.٣",
+        "1.0.5\r\nx"[:5],
+    ],
 )
 def test_an_id_that_is_not_ours_starts_anew(
     alice: Browser, claim: Callable[[], Claim], say: Callable[..., None], last_event_id: str
@@ -211,3 +236,114 @@ def test_reading_ends_when_the_reader_goes(app: Flask, alice: Browser) -> None:
     assert app.extensions["places"].taken == 1
     events.close()
     assert app.extensions["places"].taken == 0
+
+
+def test_a_draft_is_sent_as_a_whole_and_said_to_be_one(
+    alice: Browser, claim: Callable[[], Claim], say: Callable[..., None], draft: Callable[[Claim, str], None]
+) -> None:
+    name = answer_of(alice)
+    work = claim()
+    draft(work, "The cat.\n\nIt sat.\n\nThen")
+    events = read(alice, name)
+    first = next(events)
+    assert f'hx-target="#message-{name}-text" hx-swap="innerMorph"' in first
+    assert "Weighing 10 answers, 1 tokens" in first
+    draft(work, "A dog.\n\nIt")
+    second = next(events)
+    assert f'hx-target="#message-{name}-text" hx-swap="innerMorph"' in second
+    assert "A dog." in second
+    assert "cat" not in second
+    assert f'id="message-{name}-2"' not in second
+    say(work, "", Status.DONE)
+    final = next(events)
+    assert "A dog." in final
+    assert "Weighing" not in final
+    assert next(events).startswith("event: done")
+
+
+def test_what_is_added_to_a_draft_is_sent_as_what_is_added(
+    alice: Browser, claim: Callable[[], Claim], say: Callable[..., None], draft: Callable[[Claim, str], None]
+) -> None:
+    name = answer_of(alice)
+    work = claim()
+    draft(work, "A dog.\n\nIt sat.\n\nThen")
+    events = read(alice, name)
+    next(events)
+    say(work, " it left.\n\nSo")
+    second = next(events)
+    assert "Then it left." in second
+    assert "A dog." not in second
+    assert "Weighing" not in second
+    assert 'hx-swap="beforeend"' in second
+
+
+def test_a_browser_with_blocks_of_an_earlier_draft_is_sent_all_of_this_one(
+    alice: Browser, claim: Callable[[], Claim], draft: Callable[[Claim, str], None]
+) -> None:
+    name = answer_of(alice)
+    work = claim()
+    draft(work, "The cat.\n\nIt sat.\n\nThen")
+    events = read(alice, name)
+    last_id = re.match(r"id: (\S+)", next(events))
+    events.close()
+    assert last_id
+    draft(work, "A dog.\n\nIt sat.\n\nAnd")
+    again = next(read(alice, name, last_id.group(1)))
+    assert "A dog." in again
+    assert f'hx-target="#message-{name}-text" hx-swap="innerMorph"' in again
+
+
+def test_two_tabs_see_the_same_drafts(
+    alice: Browser, claim: Callable[[], Claim], draft: Callable[[Claim, str], None]
+) -> None:
+    name = answer_of(alice)
+    work = claim()
+    draft(work, "The cat")
+    one = read(alice, name)
+    assert "The cat" in next(one)
+    draft(work, "A dog")
+    two = read(alice, name)
+    for tab in (one, two):
+        text = next(tab)
+        assert "A dog" in text
+        assert "cat" not in text
+
+
+def test_an_answer_that_is_hastened_goes_on_in_the_same_stream(
+    alice: Browser, claim: Callable[[], Claim], say: Callable[..., None], draft: Callable[[Claim, str], None]
+) -> None:
+    name = answer_of(alice)
+    draft(claim(), "The cat.\n\nIt")
+    events = read(alice, name)
+    next(events)
+    posted = alice.send("POST", f"/messages/{name}/haste", htmx=True)
+    assert posted.status_code == 200
+    assert f"#message-{name}-text" not in posted.text
+    emptied = next(events)
+    assert f'hx-target="#message-{name}-text" hx-swap="innerMorph"><div id="message-{name}-0"' in emptied
+    assert "cat" not in emptied
+    work = claim()
+    assert work.preset == "balanced"
+    say(work, "A bird.", Status.DONE)
+    rest = "".join(events)
+    assert "A bird." in rest
+    assert rest.count("event: done") == 1
+
+
+def test_the_page_shows_a_draft_without_javascript(
+    alice: Browser, claim: Callable[[], Claim], draft: Callable[[Claim, str], None]
+) -> None:
+    conversation = alice.start("Hello")
+    path = f"/conversations/{conversation}"
+    name = message_ids(alice.get(path).text)[-1]
+    work = claim()
+    draft(work, "The cat")
+    page = alice.get(path).text
+    assert "The cat" in page
+    assert "Weighing 10 answers, 1 tokens" in page
+    assert "Answer faster" in page
+    draft(work, "A dog")
+    assert "cat" not in alice.get(path).text
+    faster = alice.send("POST", f"/messages/{name}/haste")
+    assert faster.headers["Location"].endswith(path)
+    assert "A dog" not in alice.get(path).text

@@ -33,6 +33,10 @@ SETS = {
     "messages/_known.html",
     "messages/_news.html",
     "messages/_outlook.html",
+    "models/_panel.html",
+    "messages/_next_answerer.html",
+    "conversations/_answerer_now.html",
+    "conversations/_answerer_chosen.html",
 }
 # A choice between two fragments, and words.
 CHOICES = {"messages/_message.html", "messages/_progress.html", "messages/_announcement.html", "receipts/_reason.html"}
@@ -121,6 +125,7 @@ def pages(alice: Browser, answer: Callable[..., None]) -> list[str]:
     conversation = alice.start("First question")
     path = f"/conversations/{conversation}"
     found = [alice.get("/").text, alice.get(path).text, alice.get("/conversations").text, alice.get("/nowhere").text]
+    found += [alice.get("/models").text, alice.get("/models/gpt2").text]
     found += [alice.get(f"{path}/title").text, alice.get(f"{path}/deletion").text]
     for status, reason in (
         (Status.DONE, "length"),
@@ -202,6 +207,7 @@ def test_all_text_can_be_read(dark: bool) -> None:
     for text, ground in READ:
         assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
     assert contrast(colours["edge"], colours["paper"]) >= 3
+    assert contrast(colours["accent"], colours["line"]) >= 3
 
 
 def test_our_own_javascript_stays_small() -> None:

@@ -9,62 +9,27 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 
-from chatsite.engine import Delta, Event, Finish, FinishReason, Prompt, Request, Started
-from chatsite.engine.decoding.characters import Characters
-from chatsite.engine.decoding.choosing import Choice, Text, choose, choose_rows
+from chatsite.engine import Event, Finish, FinishReason, Request, Started
+from chatsite.engine.decoding.answers import Answer, Outcome, outcomes
 from chatsite.engine.decoding.stepping import Row, Stepper
 
 # How many ids of prompts are read at a time: by itself, and between two steps of others.
 PIECE = 256
 SHARED_PIECE = 64
-
-
-@dataclass(eq=False)
-class Answer:
-    """One answer on its way.
-
-    `written` begins with the prefix's ids, `most` is the length where it must end, `ends` are the ids that end it.
-    """
-
-    request: Request
-    prompt: Prompt
-    choice: Choice
-    row: Row
-    characters: Characters
-    written: list[int]
-    most: int
-    ends: frozenset[int]
-    deadline: float = float("inf")
-
-    @property
-    def id(self) -> int:
-        """The request's number."""
-        return self.request.id
-
-    @property
-    def text(self) -> Text:
-        """What the choice of the next token depends on."""
-        return Text(self.prompt.ids, self.written, self.choice, self.ends)
-
-    def halt(self, cancelled: Collection[int]) -> FinishReason | None:
-        """Why it must end before the next step, if it must."""
-        if self.id in cancelled:
-            return FinishReason.CANCELLED
-        if len(self.written) >= self.most or self.row.room < 1:
-            return FinishReason.LENGTH
-        return FinishReason.DEADLINE if time.monotonic() >= self.deadline else None
+# With more answers than this waiting or under way, those that nobody asked beams for go without.
+BUSY = 4
 
 
 class Batch:
     """The answers that one model is writing.
 
-    `prepare` builds the prompt of a request, `budget` is how many bytes the keys and values of all may take: an
-    answer waits until there is room for all it may become. They are taken in their order.
+    `prepare` builds the prompt of a request, and is told whether there are many answers; `budget` is how many bytes
+    the keys and values of all may take: an answer waits until there is room for all it may become. They are taken in
+    their order.
     """
 
-    def __init__(self, stepper: Stepper, prepare: Callable[[Request], Answer], budget: int) -> None:
+    def __init__(self, stepper: Stepper, prepare: Callable[[Request, bool], Answer], budget: int) -> None:
         self._stepper = stepper
         self._prepare = prepare
         self._budget = budget
@@ -79,8 +44,9 @@ class Batch:
 
     def take(self, request: Request) -> Iterator[Event]:
         """Take up a request; one whose prompt cannot be built is over at once."""
+        many = len(self._waiting) + len(self._reading) + len(self._running) > BUSY
         try:
-            self._waiting.append(self._prepare(request))
+            self._waiting.append(self._prepare(request, many))
         except Exception as error:
             yield failure(request.id, error)
 
@@ -97,14 +63,16 @@ class Batch:
             yield Finish(answer.id, FinishReason.CANCELLED)
         for answer in [*self._reading, *self._running.values()]:
             if reason := answer.halt(cancelled):
-                yield self._finish(answer, Finish(answer.id, reason))
+                yield from self._finish(answer, Finish(answer.id, reason))
 
-    def _finish(self, answer: Answer, finish: Finish) -> Finish:
+    def _finish(self, answer: Answer, finish: Finish) -> Iterator[Event]:
         if answer in self._reading:
             self._reading.remove(answer)
         self._running.pop(answer.row, None)
         self._stepper.leave(answer.row)
-        return finish
+        if finish.reason is not FinishReason.ERROR:
+            yield from answer.rest()
+        yield finish
 
     def _admit(self) -> Iterator[Event]:
         while self._waiting and self._fits(self._waiting[0]):
@@ -114,12 +82,13 @@ class Batch:
             yield Started(answer.id, answer.prompt.receipt)
             # One that has nothing to write, or no time for it, is not begun.
             if reason := answer.halt(()):
-                yield self._finish(answer, Finish(answer.id, reason))
+                yield from self._finish(answer, Finish(answer.id, reason))
 
     def _fits(self, answer: Answer) -> bool:
         """Whether there is room for one more; what is too large for the budget is written alone."""
         others = [*self._reading, *self._running.values()]
-        if len(others) >= self._stepper.limit:
+        beams = answer.row.beams + sum(other.row.beams for other in others)
+        if others and (len(others) >= self._stepper.limit or beams > self._stepper.breadth):
             return False
         size = self._stepper.bytes(answer.row)
         return not others or size + sum(self._stepper.bytes(other.row) for other in others) <= self._budget
@@ -131,18 +100,29 @@ class Batch:
             answer = self._reading[0]
             unread = len(answer.row.unread)
             try:
-                logits = self._stepper.read(answer.row, left)
-                token = None if logits is None else choose(logits, *answer.text)
-                if token is not None and token not in answer.ends:
-                    self._stepper.join(answer.row)
+                told = self._begin(answer, left)
             except Exception as error:
-                yield self._finish(answer, failure(answer.id, error))
+                yield from self._finish(answer, failure(answer.id, error))
                 return
             left -= max(1, unread - len(answer.row.unread))
-            if token is not None:
-                self._reading.remove(answer)
-                self._running[answer.row] = answer
-                yield self._write(answer, token)
+            if told is not None:
+                yield from told
+                yield from self._go_on(answer)
+
+    def _begin(self, answer: Answer, most: int) -> Sequence[Event] | None:
+        """Read a piece of its prompt; what is to be told after the last one, when it takes its place."""
+        logits = self._stepper.read(answer.row, most)
+        if logits is None:
+            return None
+        outcome = outcomes(logits[None], [answer])[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        told = answer.write(outcome)
+        if not answer.reason:
+            self._stepper.join(answer.row)
+        self._reading.remove(answer)
+        self._running[answer.row] = answer
+        return told
 
     def _step(self) -> Iterator[Event]:
         answers = [self._running[row] for row in self._stepper.rows if row in self._running]
@@ -150,34 +130,40 @@ class Batch:
         # Those that end now would stand between the others; they end first, at the next call.
         if not ready or len(ready) < len(answers):
             return
-        tokens = self._tokens(answers)
+        found = self._outcomes(answers)
         # What leaves lets another move into its place, with all that it has read; so all have read first.
         for answer in answers:
             self._stepper.advance(answer.row)
-        for answer, token in zip(answers, tokens, strict=True):
-            if isinstance(token, Exception):
-                yield self._finish(answer, failure(answer.id, token))
-            else:
-                yield self._write(answer, token)
+        for answer, outcome in zip(answers, found, strict=True):
+            yield from self._write(answer, outcome)
 
-    def _tokens(self, answers: Sequence[Answer]) -> list[int | Exception]:
-        """The next token of each answer. When something goes wrong, each is tried by itself."""
+    def _outcomes(self, answers: Sequence[Answer]) -> list[Outcome | Exception]:
+        """What a step gives each answer. When something goes wrong, each is tried by itself."""
         try:
-            logits = self._stepper.step([answer.row for answer in answers])
-            tokens = choose_rows(logits, [answer.text for answer in answers])
+            found = outcomes(self._stepper.step([answer.row for answer in answers]), answers)
         except Exception as error:
-            tokens = [error] * len(answers)
-        if len(answers) == 1 or not any(isinstance(token, Exception) for token in tokens):
-            return tokens
-        return [token for answer in answers for token in self._tokens([answer])]
+            found = [error] * len(answers)
+        if len(answers) == 1 or not any(isinstance(outcome, Exception) for outcome in found):
+            return found
+        return [outcome for answer in answers for outcome in self._outcomes([answer])]
 
-    def _write(self, answer: Answer, token: int) -> Event:
-        if token in answer.ends:
-            return self._finish(answer, Finish(answer.id, FinishReason.END))
-        answer.row.token = token
-        answer.row.room -= 1
-        answer.written.append(token)
-        return Delta(answer.id, answer.characters.push(token), 1)
+    def _write(self, answer: Answer, outcome: Outcome | Exception) -> Iterator[Event]:
+        try:
+            if isinstance(outcome, Exception):
+                raise outcome
+            told = answer.write(outcome)
+            if answer.parents and not answer.reason:
+                self._stepper.reorder(answer.row, answer.parents)
+        except Exception as error:
+            yield from self._finish(answer, failure(answer.id, error))
+        else:
+            yield from told
+            yield from self._go_on(answer)
+
+    def _go_on(self, answer: Answer) -> Iterator[Event]:
+        """It ends here if it is over."""
+        if answer.reason:
+            yield from self._finish(answer, Finish(answer.id, answer.reason))
 
 
 def failure(request_id: int, error: Exception) -> Finish:

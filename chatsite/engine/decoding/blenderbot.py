@@ -17,11 +17,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from chatsite.engine.decoding.packing import Matrix, half_the_threads, packing
-from chatsite.engine.decoding.slots import Places, Slots, visible
+from chatsite.engine.decoding.compiled_blenderbot import CompiledBlenderbot, can_compile
+from chatsite.engine.decoding.packing import Matrix, leave_file, packing, step_threads
+from chatsite.engine.decoding.places import Part, Places, together
+from chatsite.engine.decoding.slots import Slots, attend, visible
 from chatsite.engine.decoding.stepping import Row, embed_ids
 
 LIMIT = 16
+# All of them with the ten beams that the model was published with.
+BREADTH = 160
 
 Attend = Callable[[int, Tensor], Tensor]
 """Attention of one layer: its number and `[rows, heads, width]` to `[rows, hidden]`."""
@@ -54,9 +58,13 @@ class LeanBlenderbot:
     """Runs many sequences through a model that `fits`; with `eight_bits`, its decoder is in integers."""
 
     limit = LIMIT
+    breadth = BREADTH
 
     def __init__(self, model: Any, eight_bits: bool = False) -> None:
         config, decoder = model.config, model.model.decoder
+        if eight_bits:
+            # Norms and biases are kept as they are.
+            leave_file(model, matrices=False)
         self._context: int = config.max_position_embeddings
         self._start: int = config.decoder_start_token_id
         self._heads: int = config.decoder_attention_heads
@@ -68,48 +76,59 @@ class LeanBlenderbot:
         self._end: Norm = decoder.layer_norm
         self._layers = [_layer(layer, eight_bits) for layer in decoder.layers]
         self._head = packing(eight_bits)(model.lm_head.weight, model.final_logits_bias[0])
-        sizes = (len(self._layers), 2 * self._heads, self._width, self._embedding)
-        self._own, self._source = Slots(*sizes), Slots(*sizes)
-        self._places = Places(self._own, self._source)
+        sizes = (len(self._layers), self._heads, self._width, self._embedding)
+        self._slots = Slots(*sizes)
+        self._places = Places(lambda: [Slots(*sizes), Slots(*sizes)], self._embedding)
         if eight_bits:
             # The floats of the decoder's matrices are most of the memory, and nothing reads them any more.
             decoder.layers = torch.nn.ModuleList()
+            leave_file(model, matrices=True)
+        fit = eight_bits and can_compile(config.d_model, config.decoder_ffn_dim)
+        self.compiled = self._compile() if fit else None
+
+    def _compile(self) -> CompiledBlenderbot:
+        """The whole step as compiled code."""
+        floats = self._embedding, self._positions, self._end
+        return CompiledBlenderbot(self._layers, self._head, *floats, self._heads, self._scale)
 
     @property
     def rows(self) -> list[Row]:
         """The running sequences, by their places."""
         return self._places.rows
 
-    def open(self, prompt: Sequence[int], prefix: Sequence[int], new: int) -> Row:
+    def open(self, prompt: Sequence[int], prefix: Sequence[int], new: int, beams: int = 1) -> Row:
         """The encoder reads the prompt, the decoder begins with its start token and the prefix."""
         unread = [*prompt, self._start, *prefix]
-        most = min(self._context, 1 + len(prefix) + new)
-        return Row(prompt, unread, self._context - len(prefix), most)
+        room = self._context - len(prefix)
+        return Row(prompt, unread, room, 1 + len(prefix) + beams * max(0, min(new, room - 1)), beams)
 
     def bytes(self, row: Row) -> int:
         """Keys and values of the prompt and of every position that the answer may reach."""
-        return self._own.bytes(row.most) + self._source.bytes(len(row.prompt))
+        return self._slots.bytes(row.most + len(row.prompt))
 
     @torch.inference_mode()
     def read(self, row: Row, most: int) -> Tensor | None:
         """Encode the prompt, which is never long; at the next call, read the answer's beginning."""
         if not row.caches:
-            row.caches = (self._own.space(1, row.most), self._encode(row.prompt))
             row.unread = row.unread[len(row.prompt) :]
+            row.caches = (self._slots.space(1, len(row.unread)), self._encode(row.prompt))
             return None
         piece, row.unread = row.unread[:most], row.unread[most:]
-        end = row.read + len(piece)
+        begin, row.read = row.read, row.read + len(piece)
         own, source = row.caches
-        attends = self._attend_piece(own, row.read, end), self._attend_source(source, None, source.shape[3])
-        x = self._through(piece, torch.arange(row.read, end, device=self._embedding.device), *attends)
-        row.read = end
-        return None if row.unread else self._head(x[-1:])[0].float()
+        if self.compiled:
+            logits = self.compiled.read(piece, begin, own, source)
+        else:
+            attends = self._attend_piece(own, begin, row.read), self._attend_source(source, None)
+            positions = torch.arange(begin, row.read, device=self._embedding.device)
+            logits = self._head(self._through(piece, positions, *attends)[-1:])[0].float()
+        return None if row.unread else logits
 
     def _encode(self, prompt: Sequence[int]) -> Tensor:
-        """Keys and values of a prompt for all layers (`[layers, 1, heads, positions, width]`)."""
+        """Keys and values of a prompt for all layers (`[layers, 2, 1, heads, positions, width]`)."""
         encoded = self._encoder(embed_ids(list(prompt), self._embedding)[None])[0][0]
-        made = [layer.source(encoded).view(len(prompt), -1, self._width).transpose(0, 1) for layer in self._layers]
-        return torch.stack(made)[:, None]
+        made = torch.stack([layer.source(encoded) for layer in self._layers])
+        return made.view(len(made), len(prompt), 2, 1, -1, self._width).permute(0, 2, 3, 4, 1, 5).contiguous()
 
     def join(self, row: Row) -> None:
         """Move what was read to a place of its own."""
@@ -118,19 +137,25 @@ class LeanBlenderbot:
 
     @torch.inference_mode()
     def step(self, rows: Sequence[Row]) -> Tensor:
-        """One token of each of the rows."""
-        places = slice(rows[0].place, rows[-1].place + 1)
-        reads = embed_ids([row.read for row in rows], self._embedding)
-        lengths = embed_ids([len(row.prompt) for row in rows], self._embedding)
-        longest = max(len(row.prompt) for row in rows)
-        own = self._attend_step(places, reads, max(row.read for row in rows) + 1)
-        source = self._attend_source(self._source.cache[:, places], visible(lengths, longest, self._embedding), longest)
-        with half_the_threads():
-            return self._head(self._through([row.token for row in rows], reads, own, source)).float()
+        """One token of each beam of the rows."""
+        parts = self._places.parts(rows)
+        tokens = [token for row in rows for token in row.tokens]
+        if self.compiled:
+            return self.compiled.step(tokens, parts)
+        sizes = [part.sequences for part in parts]
+        reads = embed_ids([row.read for row in rows for _ in row.tokens], self._embedding)
+        own = together([self._attend_step(part) for part in parts], sizes)
+        source = together([self._attend_sources(part) for part in parts], sizes)
+        with step_threads(len(tokens)):
+            return self._head(self._through(tokens, reads, own, source)).float()
 
     def advance(self, row: Row) -> None:
-        """Its token is part of what was read."""
+        """Its tokens are part of what was read."""
         self._places.advance(row)
+
+    def reorder(self, row: Row, parents: Sequence[int]) -> None:
+        """Each beam goes on from what its parent has read."""
+        self._places.reorder(row, parents)
 
     def leave(self, row: Row) -> None:
         """Free its place; the last one moves there."""
@@ -152,47 +177,46 @@ class LeanBlenderbot:
     def _attend_piece(self, cache: Tensor, begin: int, end: int) -> Attend:
         """Self-attention within one sequence, whose positions `begin` to `end` are new; `cache` is its own."""
         mask = visible(torch.arange(begin, end, device=cache.device) + 1, end, cache)
-        mask = None if mask is None else mask.view(end - begin, end)
+        mask = None if mask is None else mask.view(1, 1, end - begin, end)
 
-        def attend(number: int, heads: Tensor) -> Tensor:
-            queries, new = heads.transpose(0, 1).split_with_sizes([self._heads, 2 * self._heads])
-            own = cache[number, 0]
-            own[:, begin:end] = new
-            keys, values = own[None, :, :end].chunk(2, 1)
-            seen = functional.scaled_dot_product_attention(queries[None], keys, values, attn_mask=mask)
-            return seen[0].transpose(0, 1).flatten(1)
+        def piece(number: int, heads: Tensor) -> Tensor:
+            queries, new_keys, new_values = heads.chunk(3, 1)
+            keys, values = cache[number]
+            keys[0, :, begin:end] = new_keys.transpose(0, 1)
+            values[0, :, begin:end] = new_values.transpose(0, 1)
+            return attend(queries, keys[:, :, :end], values[:, :, :end], mask)
 
-        return attend
+        return piece
 
-    def _attend_step(self, places: slice, reads: Tensor, end: int) -> Attend:
-        """Self-attention of one new position in each of some places; `reads` (`[rows]`) is where it is."""
-        cache = self._own.cache[:, places]
-        mask = visible(reads + 1, end, cache)
-        numbers = torch.arange(len(reads), device=reads.device)[:, None]
-        every = torch.arange(2 * self._heads, device=reads.device)[None]
-        where = (numbers, every, reads[:, None])
+    def _attend_step(self, part: Part) -> Attend:
+        """Self-attention of one new position of each beam of some rows."""
+        cache = part.rank.slots[0].cache[:, :, part.places]
+        where = (part.numbers, torch.arange(self._heads, device=cache.device)[None], part.positions)
 
-        def attend(number: int, heads: Tensor) -> Tensor:
-            own = cache[number]
-            own.index_put_(where, heads[:, self._heads :])
-            keys, values = own[:, :, :end].chunk(2, 1)
-            queries = heads[:, : self._heads, None]
-            return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask).flatten(1)
+        def step(number: int, heads: Tensor) -> Tensor:
+            queries, new_keys, new_values = heads.chunk(3, 1)
+            keys, values = cache[number]
+            keys.index_put_(where, new_keys)
+            values.index_put_(where, new_values)
+            return attend(queries, keys[:, :, : part.end], values[:, :, : part.end], part.mask)
 
-        return attend
+        return step
 
-    def _attend_source(self, cache: Tensor, mask: Tensor | None, end: int) -> Attend:
-        """Attention to the prompt: one sequence's positions to one prompt, or each sequence's one to its own."""
+    def _attend_sources(self, part: Part) -> Attend:
+        """Attention of some rows to their prompts."""
+        lengths = [len(row.prompt) for row in part.rows]
+        longest = max(lengths)
+        cache = part.rank.slots[1].cache[:, :, part.places, :, :longest]
+        return self._attend_source(cache, visible(embed_ids(lengths, cache), longest, cache))
 
-        def attend(number: int, heads: Tensor) -> Tensor:
-            keys, values = cache[number, :, :, :end].chunk(2, 1)
-            if len(keys) == len(heads):
-                queries = heads[:, :, None]
-                return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask).flatten(1)
-            queries = heads.transpose(0, 1)[None]
-            return functional.scaled_dot_product_attention(queries, keys, values)[0].transpose(0, 1).flatten(1)
+    def _attend_source(self, cache: Tensor, mask: Tensor | None) -> Attend:
+        """Attention of all sequences of some rows to what is there once a row (`cache`)."""
 
-        return attend
+        def source(number: int, heads: Tensor) -> Tensor:
+            keys, values = cache[number]
+            return attend(heads, keys, values, mask)
+
+        return source
 
 
 def _layer(layer: Any, eight_bits: bool) -> Layer:

@@ -1,4 +1,4 @@
-"""A model's folder: what is refused in it, how it is loaded, and how other formats become safetensors.
+"""A model's folder: what is refused in it, and how it is loaded.
 
 `trust_remote_code=False` alone has let a configuration run code (CVE-2026-4372, CVE-2026-5241), so no
 configuration reaches transformers as it is: dangerous keys are refused, unknown ones left out, and the
@@ -20,22 +20,38 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-# The model types that are read, and how each is spoken to.
-FAMILIES = {"llama": "chat", "qwen2": "chat", "qwen3": "chat", "blenderbot": "blenderbot"}
+# The model types that are read, and the families that each can be spoken to as.
+WRITERS = ("chat", "continuation", "dialogue")
+FAMILIES = {
+    "llama": WRITERS,
+    "qwen2": WRITERS,
+    "qwen3": WRITERS,
+    "smollm3": WRITERS,
+    "gemma3_text": WRITERS,
+    "gpt2": WRITERS,
+    "t5": ("text-to-text",),
+    "blenderbot": ("blenderbot",),
+    "blenderbot-small": ("blenderbot-small",),
+}
 HARMLESS_SUFFIXES = {".safetensors", ".json", ".txt", ".jinja", ".md"}
-HARMLESS_NAMES = {"LICENSE", "LICENCE", "NOTICE", ".gitattributes"}
+# Vocabularies that other programs read; here tokenizer.json says the same.
+HARMLESS_NAMES = {"LICENSE", "LICENCE", "NOTICE", ".gitattributes", "spiece.model", "tokenizer.model"}
 HARMLESS_PRIVATE_KEYS = {"_name_or_path", "_model_name_or_path", "_from_model_config", "_commit_hash", "__type"}
+HARMLESS_PRIVATE_KEYS |= {"_sliding_window_pattern"}
 FORBIDDEN_KEYS = {"auto_map", "custom_pipelines", "custom_generate", "trust_remote_code", "quantization_config"}
 # An adapter's configuration names another repository to load.
 FORBIDDEN_FILES = {"adapter_config.json"}
 # What is said of the precision need not be true of the tensors, and they decide when a pickle is converted.
 UNUSED_KEYS = {"architectures", "transformers_version", "dtype"}
-# Keys of older configurations which transformers turns into `rope_parameters`.
-OLD_KEYS = {"rope_theta", "rope_scaling"}
+# Keys that classes read without naming them; all but the last are of older configurations.
+OTHER_KEYS = {"rope_theta", "rope_scaling", "rope_local_base_freq", "sliding_window_pattern", "decoder_start_token_id"}
 # Vocabularies and shard lists are plain data, whose keys are tokens and tensors.
 SHARDS = "model.safetensors.index.json"
-DATA_FILES = {"tokenizer.json", "vocab.json", "added_tokens.json", SHARDS}
 PICKLE = "pytorch_model.bin"
+PICKLE_SHARDS = "pytorch_model.bin.index.json"
+DATA_FILES = {"tokenizer.json", "vocab.json", "added_tokens.json", SHARDS, PICKLE_SHARDS}
+# T5's positions are distances without an end; this is the length it was trained on.
+T5_CONTEXT = 512
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,11 @@ class Checkpoint:
     tokenizer: PreTrainedTokenizerBase
     family: str
     published: dict[str, Any]
+
+    @property
+    def context(self) -> int:
+        """How many token ids it reads: prompt and answer together, or each by itself where there is an encoder."""
+        return int(getattr(self.model.config, "max_position_embeddings", T5_CONTEXT))
 
 
 def check_files(folder: Path) -> None:
@@ -67,10 +88,11 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts[:-1])
 
 
-def check(folder: Path, pickled: bool = False) -> str:
+def check(folder: Path, pickled: bool = False, family: str = "") -> str:
     """The family of the model in `folder`, after refusing what could run code or is not supported.
 
-    `pickled` admits PyTorch's format. Raises ModelUnavailableError.
+    `pickled` admits PyTorch's format; a `family` that is wished for goes before what the files tell. Raises
+    ModelUnavailableError.
     """
     for path in sorted(folder.glob("*.json")):
         if path.name in FORBIDDEN_FILES:
@@ -79,20 +101,48 @@ def check(folder: Path, pickled: bool = False) -> str:
             _check_keys(_read(path), path.name)
     if not is_complete(folder, pickled):
         _refuse(f"{folder.name} lacks its configuration, its tokenizer or its weights.")
-    model_type = _read(folder / "config.json").get("model_type")
+    config = _read(folder / "config.json")
+    model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         _refuse(f"models of the type {model_type!r} are not supported.")
-    return FAMILIES[model_type]
+    found = family or _family(folder, config, FAMILIES[model_type])
+    if found not in FAMILIES[model_type]:
+        _refuse(f"{folder.name} holds a model of the type {model_type!r}, which is no model of the family {found!r}.")
+    return found
+
+
+def _family(folder: Path, config: dict[str, Any], families: tuple[str, ...]) -> str:
+    """How a model is spoken to, after its files. DialoGPT says so in a setting of old pipelines."""
+    settings = folder / "tokenizer_config.json"
+    template = (folder / "chat_template.jinja").exists() or (settings.exists() and _read(settings).get("chat_template"))
+    if families is not WRITERS or template:
+        return families[0]
+    tasks = config.get("task_specific_params")
+    return "dialogue" if isinstance(tasks, dict) and "conversational" in tasks else "continuation"
 
 
 def is_complete(folder: Path, pickled: bool = False) -> bool:
     """Whether configuration, tokenizer and weights are there; `pickled` weights count only if admitted."""
     names = {path.name for path in folder.iterdir()}
-    shards = _read(folder / SHARDS).get("weight_map") if SHARDS in names else {}
-    listed = shards.values() if isinstance(shards, dict) else ["?"]
-    tensors = all(name in names for name in listed) and any(name.endswith(".safetensors") for name in names)
     tokenizer = "tokenizer.json" in names or {"vocab.json", "merges.txt"} <= names
-    return "config.json" in names and tokenizer and (tensors or (pickled and PICKLE in names))
+    weights = _listed(folder, SHARDS, "*.safetensors") or (pickled and pickles(folder))
+    return "config.json" in names and tokenizer and bool(weights)
+
+
+def pickles(folder: Path) -> list[Path]:
+    """The files of a model in PyTorch's format; none if one of them is missing."""
+    return _listed(folder, PICKLE_SHARDS, PICKLE)
+
+
+def _listed(folder: Path, index: str, pattern: str) -> list[Path]:
+    """The files that an index names if there is one, else those of a pattern; none if one is missing."""
+    if not (folder / index).exists():
+        return sorted(folder.glob(pattern))
+    shards = _read(folder / index).get("weight_map")
+    names = {str(name) for name in shards.values()} if isinstance(shards, dict) else set()
+    # A name that leads out of the folder is none of its files.
+    there = {path.name for path in folder.iterdir()}
+    return sorted(folder / name for name in names) if names and names <= there else []
 
 
 def _check_keys(value: Any, where: str) -> None:
@@ -115,31 +165,38 @@ def _read(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {"values": value}
 
 
-def load(folder: Path, dtype: torch.dtype) -> Checkpoint:
+def load(folder: Path, dtype: torch.dtype, family: str = "") -> Checkpoint:
     """Load model and tokenizer, for computing in `dtype`, from a folder that `check` accepts.
 
     Raises ModelUnavailableError.
     """
-    family = check(folder)
+    found = check(folder, family=family)
     try:
-        model = _model(folder, family, dtype=dtype, use_safetensors=True)
-        tokenizer = _tokenizer(folder, family)
+        model = read_model(folder, dtype=dtype, use_safetensors=True)
+        tokenizer = read_tokenizer(folder)
+    except ModelUnavailableError:
+        raise
     except Exception as error:
         # Damaged files surface as errors of half a dozen libraries; for the reader they are one thing.
         _refuse(f"{folder.name} cannot be loaded ({type(error).__name__}: {error})")
     model.train(False)
-    return Checkpoint(model, tokenizer, family, _published(folder))
+    return Checkpoint(model, tokenizer, found, _published(folder))
 
 
-def _model(folder: Path, family: str, **options: Any) -> PreTrainedModel:
-    from transformers import AutoModelForCausalLM, BlenderbotForConditionalGeneration
+def read_model(folder: Path, **options: Any) -> PreTrainedModel:
+    """The model in a folder that `check` accepts; weights that its files lack would be random numbers."""
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     quiet()
-    loader: Any = BlenderbotForConditionalGeneration if family == "blenderbot" else AutoModelForCausalLM
-    model: PreTrainedModel = loader.from_pretrained(
-        folder, config=_config(folder), local_files_only=True, trust_remote_code=False, **options
-    )
-    return model
+    config = _config(folder)
+    loader: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, "output_loading_info": True}
+    model, info = loader.from_pretrained(folder, config=config, **safe, **options)
+    missing = set(info["missing_keys"]) & {name for name, _ in model.named_parameters()}
+    if missing:
+        _refuse(f"the weights in {folder.name} are not those of its configuration: {min(missing)} is not among them.")
+    made: PreTrainedModel = model
+    return made
 
 
 def _config(folder: Path) -> PreTrainedConfig:
@@ -148,14 +205,16 @@ def _config(folder: Path) -> PreTrainedConfig:
 
     raw = _read(folder / "config.json")
     kind = CONFIG_MAPPING[raw["model_type"]]
-    known = (set(kind().to_dict()) | OLD_KEYS) - UNUSED_KEYS
+    known = (set(kind().to_dict()) | OTHER_KEYS) - UNUSED_KEYS
     return kind.from_dict({key: raw[key] for key in raw if key in known and not key.startswith("_")})
 
 
-def _tokenizer(folder: Path, family: str) -> PreTrainedTokenizerBase:
-    from transformers import BlenderbotTokenizer, PreTrainedTokenizerFast
+def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in a folder that `check` accepts, by the class that reads its files."""
+    from transformers import BlenderbotSmallTokenizer, BlenderbotTokenizer, GPT2Tokenizer, PreTrainedTokenizerFast
 
-    kind: Any = BlenderbotTokenizer if family == "blenderbot" else PreTrainedTokenizerFast
+    kinds = {"blenderbot": BlenderbotTokenizer, "blenderbot-small": BlenderbotSmallTokenizer, "gpt2": GPT2Tokenizer}
+    kind: Any = kinds.get(_read(folder / "config.json")["model_type"], PreTrainedTokenizerFast)
     tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     return tokenizer
 
@@ -172,41 +231,6 @@ def quiet() -> None:
 
     disable: Callable[[], None] = logging.disable_progress_bar
     disable()
-
-
-def convert_gguf(gguf: Path, target: Path) -> Path:
-    """Write the model and tokenizer within a GGUF file as safetensors of 16-bit floats to `target`.
-
-    The weights have four bits, so half precision keeps them to a relative error of 2e-4
-    (docs/decisions/engine.md).
-    """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    quiet()
-    # Without this the weights stay packed where there is a kernel for them, the model cannot be saved, and
-    # its configuration goes on to say that it is quantised.
-    plain = GgufConfig(dequantize=True)
-    where: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True, "trust_remote_code": False}
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, dtype=torch.float16, quantization_config=plain, **where
-    )
-    tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, **where)
-    model.save_pretrained(target)
-    tokenizer.save_pretrained(target)
-    return target
-
-
-def convert_pickle(snapshot: Path, target: Path) -> Path:
-    """Write a repository in PyTorch's pickled format as safetensors of the same precision to `target`.
-
-    transformers reads the pickle with `torch.load(weights_only=True)`, which builds tensors and nothing else.
-    """
-    family = check(snapshot, pickled=True)
-    model = _model(snapshot, family, dtype="auto", use_safetensors=False, weights_only=True)
-    model.save_pretrained(target)
-    _tokenizer(snapshot, family).save_pretrained(target)
-    return target
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -8,80 +8,83 @@ from __future__ import annotations
 
 import bisect
 import random
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 
-from chatsite.engine import Options
+from chatsite.engine.decoding.presets import Choice
 
-SEED_BITS = 32
 # How many of the likeliest tokens are sorted before all are.
 FEW = 128
+NO_NUMBERS = "The model computed no number for any token."
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The settings of a choice.
+class Grams:
+    """What has followed each run of `length - 1` tokens in a text; nothing for a length of 0."""
 
-    `temperature` 0 is greedy. `top_k` 0, `top_p` 1, `repetition_penalty` 1 and n-gram lengths of 0 do
-    nothing. The penalty counts what the answer has said, never the prompt, or the model could not say the
-    visitor's name back. No n-gram of the answer repeats within it (`no_repeat_ngram`) or quotes the prompt
-    (`encoder_no_repeat_ngram`). The answer does not end before `min_new_tokens`, counted from its beginning.
+    def __init__(self, length: int, ids: Sequence[int] = ()) -> None:
+        self._length = max(0, length)
+        self._after: dict[tuple[int, ...], tuple[int, ...]] = {}
+        for end in range(self._length, len(ids) + 1) if self._length else ():
+            self._note(ids[end - self._length : end])
+
+    def copy(self) -> Grams:
+        """Another one, to go on from here in another way."""
+        copied = Grams(self._length)
+        copied._after = self._after.copy()
+        return copied
+
+    def grow(self, text: Sequence[int]) -> None:
+        """One more token stands at the end of the text."""
+        if self._length and len(text) >= self._length:
+            self._note(text[-self._length :])
+
+    def after(self, text: Sequence[int]) -> tuple[int, ...]:
+        """The tokens that would complete a run that was there before."""
+        begin = len(text) - self._length + 1
+        return self._after.get(tuple(text[begin:]), ()) if self._length and begin >= 0 else ()
+
+    def _note(self, gram: Sequence[int]) -> None:
+        before = tuple(gram[:-1])
+        self._after[before] = (*self._after.get(before, ()), gram[-1])
+
+
+class Text:
+    """What a choice depends on besides the model: the prompt, the answer so far, the settings, the ids that end it."""
+
+    def __init__(self, prompt: Sequence[int], written: Sequence[int], choice: Choice, ends: Collection[int]) -> None:
+        self.written = [*written]
+        self.choice = choice
+        self.ends = ends
+        self._quoted = Grams(choice.encoder_no_repeat_ngram, prompt)
+        self._said = Grams(choice.no_repeat_ngram, written)
+
+    def push(self, token: int) -> None:
+        """The answer has one more token."""
+        self.written.append(token)
+        self._said.grow(self.written)
+
+    def forked(self, token: int) -> Text:
+        """The answer with one more token, beside this one."""
+        other = Text.__new__(Text)
+        other.written, other.choice, other.ends = [*self.written], self.choice, self.ends
+        other._quoted, other._said = self._quoted, self._said.copy()
+        other.push(token)
+        return other
+
+    def forbidden(self) -> list[int]:
+        """The tokens that must not come next."""
+        early = self.ends if len(self.written) < self.choice.min_new_tokens else ()
+        return [*self._said.after(self.written), *self._quoted.after(self.written), *early]
+
+
+def choose(logits: Tensor, text: Text) -> int:
+    """The next token's id, given what the model expects: floats of the shape `[vocabulary]`, changed in place.
+
+    Raises FloatingPointError when the model computed no numbers.
     """
-
-    temperature: float = 0.2
-    top_p: float = 0.9
-    top_k: int = 0
-    repetition_penalty: float = 1.0
-    no_repeat_ngram: int = 0
-    encoder_no_repeat_ngram: int = 0
-    min_new_tokens: int = 0
-    seed: int = 0
-
-
-DEFAULTS = {
-    # Cool, with a penalty: at four bits the smallest models wander off and repeat themselves.
-    "chat": Choice(temperature=0.2, top_p=0.5, repetition_penalty=1.1),
-    # BlenderBot was published with ten beams, which cannot stream; blocks and least length are its own.
-    "blenderbot": Choice(temperature=0.7, top_p=0.9, no_repeat_ngram=3, encoder_no_repeat_ngram=3, min_new_tokens=20),
-}
-PUBLISHED = {"temperature": float, "top_p": float, "top_k": int, "repetition_penalty": float}
-
-
-def settle(family: str, published: Mapping[str, Any], options: Options) -> Choice:
-    """The request's own wishes, else what was published with the weights, else the family's defaults.
-
-    A random seed is drawn when none is wished for.
-    """
-    chosen: dict[str, Any] = {}
-    for name, kind in PUBLISHED.items():
-        wish = getattr(options, name)
-        value = wish if wish is not None else published.get(name)
-        if isinstance(value, int | float):
-            chosen[name] = kind(value)
-    seed = options.seed if options.seed is not None else random.SystemRandom().getrandbits(SEED_BITS)
-    return Choice(**{**vars(DEFAULTS[family]), **chosen, "seed": seed})
-
-
-class Text(NamedTuple):
-    """What a choice depends on besides the model: the prompt, the answer so far, the settings, the end tokens."""
-
-    prompt: Sequence[int]
-    written: Sequence[int]
-    choice: Choice
-    ends: Collection[int]
-
-
-def choose(logits: Tensor, prompt: Sequence[int], written: Sequence[int], choice: Choice, ends: Collection[int]) -> int:
-    """The next token's id, given what the model expects, the prompt and the answer so far.
-
-    `logits` are floats of the shape `[vocabulary]` and are changed in place; `ends` are the ids that end an
-    answer. Raises FloatingPointError when the model computed no numbers.
-    """
-    token = choose_rows(logits[None], [Text(prompt, written, choice, ends)])[0]
+    token = choose_rows(logits[None], [text])[0]
     if isinstance(token, Exception):
         raise token
     return token
@@ -90,13 +93,12 @@ def choose(logits: Tensor, prompt: Sequence[int], written: Sequence[int], choice
 @torch.inference_mode()
 def choose_rows(logits: Tensor, texts: Sequence[Text]) -> list[int | Exception]:
     """The next token of each text (`logits` `[texts, vocabulary]`), or the error of one that has no numbers."""
-    for row, text in zip(logits, texts, strict=True):
-        _restrict(row, text)
+    restrict(logits, texts)
     highest, best = logits.max(-1)
     tokens: list[int | Exception] = list(best.tolist())
     for i, finite in enumerate(highest.isfinite().tolist()):
         if not finite:
-            tokens[i] = FloatingPointError("The model computed no number for any token.")
+            tokens[i] = FloatingPointError(NO_NUMBERS)
     drawn = [i for i, text in enumerate(texts) if text.choice.temperature > 0 and not isinstance(tokens[i], Exception)]
     if drawn:
         chosen = logits if len(drawn) == len(texts) else logits[drawn]
@@ -105,31 +107,24 @@ def choose_rows(logits: Tensor, texts: Sequence[Text]) -> list[int | Exception]:
     return tokens
 
 
-def _restrict(logits: Tensor, text: Text) -> None:
-    """Penalise and forbid, in place."""
-    choice, written = text.choice, text.written
-    _penalise(logits, written, choice.repetition_penalty)
-    blocked = [*_blocked(written, written, choice.no_repeat_ngram)]
-    blocked += _blocked(text.prompt, written, choice.encoder_no_repeat_ngram)
-    blocked += text.ends if len(written) < choice.min_new_tokens else ()
-    if blocked:
-        logits[blocked] = float("-inf")
+def restrict(scores: Tensor, texts: Sequence[Text]) -> None:
+    """Penalise what each text has said and forbid what it must not say, in place (`[texts, vocabulary]`)."""
+    rows: list[int] = []
+    tokens: list[int] = []
+    for i, text in enumerate(texts):
+        _penalise(scores[i], text.written, text.choice.repetition_penalty)
+        forbidden = text.forbidden()
+        rows += [i] * len(forbidden)
+        tokens += forbidden
+    if rows:
+        scores[rows, tokens] = float("-inf")
 
 
-def _penalise(logits: Tensor, ids: Sequence[int], penalty: float) -> None:
+def _penalise(scores: Tensor, ids: Sequence[int], penalty: float) -> None:
     if penalty != 1.0 and ids:
         unique = sorted(set(ids))
-        scores = logits[unique]
-        logits[unique] = (scores / penalty).where(scores > 0, scores * penalty)
-
-
-def _blocked(text: Sequence[int], written: Sequence[int], length: int) -> Iterable[int]:
-    """The tokens that would complete an n-gram of `length` which `text` already has."""
-    if length < 1 or len(written) < length - 1:
-        return []
-    tail = tuple(written[len(written) - length + 1 :])
-    begins = range(len(text) - length + 1)
-    return [text[i + length - 1] for i in begins if tuple(text[i : i + length - 1]) == tail]
+        chosen = scores[unique]
+        scores[unique] = (chosen / penalty).where(chosen > 0, chosen * penalty)
 
 
 def _draw(logits: Tensor, texts: Sequence[Text]) -> list[int]:

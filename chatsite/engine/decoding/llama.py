@@ -15,12 +15,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from chatsite.engine.decoding.packing import Matrix, Packing, half_the_threads, halved, packing
-from chatsite.engine.decoding.slots import Places, Slots, visible
+from chatsite.engine.decoding.compiled_llama import CompiledLlama, can_compile
+from chatsite.engine.decoding.packing import Matrix, Packing, halved, leave_file, packing, step_threads
+from chatsite.engine.decoding.places import Part, Places, together
+from chatsite.engine.decoding.slots import Slots, attend, visible
 from chatsite.engine.decoding.stepping import Row, embed_ids
 
 TYPES = {"llama", "qwen2"}
 LIMIT = 16
+# Beams take prompts of thousands of tokens as one row does; what bounds them is the budget of bytes.
+BREADTH = 64
 
 Attend = Callable[[int, Tensor], Tensor]
 """Attention of one layer: its number and rotated `[rows, heads, width]` to `[rows, query heads * width]`."""
@@ -52,14 +56,18 @@ def fits(model: Any) -> bool:
 class LeanLlama:
     """Runs many sequences through a model that `fits`; with `eight_bits`, steps are in integers.
 
-    Prompts are read in floats at all times: the first token of a chat has outliers, and all that follows
-    looks back at it (docs/decisions/decoding.md).
+    Compiled code takes whole steps where it can. Without it prompts are read in floats at all times: the first token of
+    a chat has outliers, and all that follows looks back at it (docs/decisions/decoding.md).
     """
 
     limit = LIMIT
+    breadth = BREADTH
 
     def __init__(self, model: Any, eight_bits: bool = False) -> None:
         config, body = model.config, model.model
+        if eight_bits:
+            # Norms and biases are kept as they are.
+            leave_file(model, matrices=False)
         self._eps: float = config.rms_norm_eps
         self._context: int = config.max_position_embeddings
         self._width: int = body.layers[0].self_attn.head_dim
@@ -70,24 +78,40 @@ class LeanLlama:
         step = packing(eight_bits)
         joined = [(layer, *_join(layer)) for layer in body.layers]
         self._layers = [_layer(*parts, step) for parts in joined]
-        self._reading = [_layer(*parts, halved) for parts in joined] if eight_bits else self._layers
         self._head = step(model.lm_head.weight, None)
+        self._rotary = body.rotary_emb
+        fit = eight_bits and can_compile(config.hidden_size, config.intermediate_size, self._width)
+        halves = eight_bits and not fit
+        self._reading = [_layer(*parts, halved) for parts in joined] if halves else self._layers
         if eight_bits:
             # The floats are most of the memory, and nothing reads them any more.
             body.layers = torch.nn.ModuleList()
-        self._rotary = body.rotary_emb
-        self._slots = Slots(len(self._layers), 2 * self._groups, self._width, self._embedding)
-        self._places = Places(self._slots)
+            leave_file(model, matrices=True)
+        self.compiled = self._compile() if fit else None
+        sizes = (len(self._layers), self._groups, self._width, self._embedding)
+        self._slots = Slots(*sizes)
+        self._places = Places(lambda: [Slots(*sizes)], self._embedding)
+
+    def _compile(self) -> CompiledLlama:
+        """The whole step as compiled code."""
+        shape = self._queries, self._groups, self._width
+        embedding = self._embedding.float()
+        return CompiledLlama(self._layers, self._head, embedding, self._end, shape, self._eps, self._table)
+
+    def _table(self, positions: int) -> Tensor:
+        """Cosines and sines of so many positions (`[positions, 2, width]`)."""
+        return torch.stack(self._rotary(self._embedding, torch.arange(positions)[None]), 2)[0].float().contiguous()
 
     @property
     def rows(self) -> list[Row]:
         """The running sequences, by their places."""
         return self._places.rows
 
-    def open(self, prompt: Sequence[int], prefix: Sequence[int], new: int) -> Row:
+    def open(self, prompt: Sequence[int], prefix: Sequence[int], new: int, beams: int = 1) -> Row:
         """Prompt and answer are one sequence of at most the context's length."""
         unread = [*prompt, *prefix]
-        return Row(prompt, unread, self._context - len(unread), min(self._context, len(unread) + new))
+        room = self._context - len(unread)
+        return Row(prompt, unread, room, len(unread) + beams * max(0, min(new, room)), beams)
 
     def bytes(self, row: Row) -> int:
         """Keys and values of every position it may reach."""
@@ -100,16 +124,22 @@ class LeanLlama:
         What was written is read as it was written, by the step's numbers, so that the answer goes on unchanged.
         """
         if not row.caches:
-            row.caches = (self._slots.space(1, row.most),)
+            row.caches = (self._slots.space(1, len(row.unread)),)
         prompted = len(row.prompt) - row.read
-        layers, most = (self._reading, min(most, prompted)) if prompted > 0 else (self._layers, most)
+        most = min(most, prompted) if prompted > 0 else most
         piece, row.unread = row.unread[:most], row.unread[most:]
-        begin, end = row.read, row.read + len(piece)
-        attend = self._attend_piece(row.caches[0], begin, end)
-        positions = torch.arange(begin, end, device=self._embedding.device)
-        x = self._through(layers, piece, positions, attend)
-        row.read = end
-        return None if row.unread else self._head(x[-1:])[0].float()
+        begin, row.read = row.read, row.read + len(piece)
+        if self.compiled:
+            logits = self.compiled.read(piece, begin, row.caches[0])
+        else:
+            logits = self._read_piece(piece, begin, row, self._reading if prompted > 0 else self._layers)
+        return None if row.unread else logits
+
+    def _read_piece(self, piece: Sequence[int], begin: int, row: Row, layers: list[Layer]) -> Tensor:
+        """Read some ids from position `begin` on; gives the logits after them (`[vocabulary]`)."""
+        attend = self._attend_piece(row.caches[0], begin, row.read)
+        positions = torch.arange(begin, row.read, device=self._embedding.device)
+        return self._head(self._through(layers, piece, positions, attend)[-1:])[0].float()
 
     def join(self, row: Row) -> None:
         """Move what was read to a place of its own."""
@@ -117,17 +147,25 @@ class LeanLlama:
 
     @torch.inference_mode()
     def step(self, rows: Sequence[Row]) -> Tensor:
-        """One token of each of the rows."""
-        first, last = rows[0].place, rows[-1].place + 1
-        reads = embed_ids([row.read for row in rows], self._embedding)
-        attend = self._attend_step(slice(first, last), reads, max(row.read for row in rows) + 1)
-        tokens = [row.token for row in rows]
-        with half_the_threads():
+        """One token of each beam of the rows."""
+        if self.compiled and all(row.beams == 1 for row in rows):
+            cache = self._places.parts(rows)[0].rank.slots[0].cache
+            tokens = [row.tokens[0] for row in rows]
+            return self.compiled.step(tokens, [row.read for row in rows], [row.place for row in rows], cache)
+        parts = self._places.parts(rows)
+        reads = embed_ids([row.read for row in rows for _ in row.tokens], self._embedding)
+        attend = together([self._attend_step(part) for part in parts], [part.sequences for part in parts])
+        tokens = [token for row in rows for token in row.tokens]
+        with step_threads(len(tokens)):
             return self._head(self._through(self._layers, tokens, reads, attend)).float()
 
     def advance(self, row: Row) -> None:
-        """Its token is part of what was read."""
+        """Its tokens are part of what was read."""
         self._places.advance(row)
+
+    def reorder(self, row: Row, parents: Sequence[int]) -> None:
+        """Each beam goes on from what its parent has read."""
+        self._places.reorder(row, parents)
 
     def leave(self, row: Row) -> None:
         """Free its place; the last one moves there."""
@@ -165,7 +203,7 @@ class LeanLlama:
         mask = None if mask is None else mask.view(len(seen), end).repeat(self._queries // self._groups, 1)
 
         def attend(number: int, heads: Tensor) -> Tensor:
-            own = cache[number, 0]
+            own = cache[number, :, 0].flatten(0, 1)
             own[:, begin:end] = heads[:, self._queries :].transpose(0, 1)
             # The queries that share a key stand below one another, as if they were more positions.
             queries = heads[:, : self._queries].transpose(0, 1).reshape(self._groups, -1, self._width)
@@ -175,23 +213,25 @@ class LeanLlama:
 
         return attend
 
-    def _attend_step(self, places: slice, reads: Tensor, end: int) -> Attend:
-        """Attention of one new position in each of some places; `reads` (`[rows]`) is where it is."""
-        cache = self._slots.cache[:, places]
-        mask = visible(reads + 1, end, cache)
-        numbers = torch.arange(len(reads), device=reads.device)[:, None]
-        every = torch.arange(2 * self._groups, device=reads.device)[None]
-        where = (numbers, every, reads[:, None])
+    def _attend_step(self, part: Part) -> Attend:
+        """Attention of one new position of each beam of some rows."""
+        cache = part.rank.slots[0].cache[:, :, part.places]
+        every = torch.arange(self._groups, device=cache.device)[None]
+        where = (part.numbers, every, part.positions)
+        # The queries that share a key stand below one another, as if they were more beams.
+        shared = self._queries // self._groups
+        mask = None if part.mask is None else part.mask.repeat_interleave(shared, 2)
 
-        def attend(number: int, heads: Tensor) -> Tensor:
-            own = cache[number]
-            own.index_put_(where, heads[:, self._queries :])
-            queries = heads[:, : self._queries].view(len(heads), self._groups, -1, self._width)
-            keys, values = own[:, : self._groups, :end], own[:, self._groups :, :end]
-            seen: Tensor = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-            return seen.reshape(len(heads), -1)
+        def step(number: int, heads: Tensor) -> Tensor:
+            keys, values = cache[number]
+            queries, new_keys, new_values = heads.split_with_sizes([self._queries, self._groups, self._groups], 1)
+            keys.index_put_(where, new_keys)
+            values.index_put_(where, new_values)
+            queries = queries.view(-1, self._groups, shared, self._width).transpose(1, 2).flatten(0, 1)
+            seen = attend(queries, keys[:, :, : part.end], values[:, :, : part.end], mask)
+            return seen.view(-1, shared, self._groups, self._width).transpose(1, 2).flatten(1)
 
-        return attend
+        return step
 
 
 def _join(layer: Any) -> tuple[Tensor, Tensor | None, Tensor]:

@@ -4,7 +4,8 @@ Eight bits on a processor multiply integers: the weights were rounded once, a sc
 and the activations are rounded at every call (`torch.ops.quantized.linear_dynamic`). That operator takes one
 scale for all rows of a call, so that one request's outlier would coarsen every other request. Here each row is
 brought to a largest magnitude of 1 before and scaled back after, and a guard row that holds -1 and 1 keeps the
-operator's own scale the same at every call: what a row gives does not depend on the rows beside it.
+operator's own scale the same at every call: what a row gives does not depend on the rows beside it. Where our own
+products were compiled (`compiled.py`), these take their place.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from chatsite.engine.decoding.compiled import CompiledEightBits
+from chatsite.engine.decoding.native import library
+
 Matrix = Callable[[Tensor], Tensor]
 """Multiplies rows: shape `[rows, inputs]` to `[rows, outputs]`."""
 
@@ -29,15 +33,19 @@ LEVELS = 127
 LEAST_SCALE = 1e-12
 
 
-@contextmanager
-def half_the_threads() -> Iterator[None]:
-    """Compute on half of the threads, for steps of a few rows.
+# From so many rows on, products are long enough to share.
+MANY_ROWS = 24
 
-    Such a step is hundreds of small products, after each of which all threads wait for the last one. On two busy
-    cores that made it two to five times slower, and on two idle ones a fifth faster at best.
+
+@contextmanager
+def step_threads(rows: int) -> Iterator[None]:
+    """Compute a step of a few rows on half of the threads, one of many on all.
+
+    A step is hundreds of products, after each of which all threads wait for the last one. With few rows they are
+    small: on two busy cores that made a step two to five times slower, and on two idle ones a fifth faster at best.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads // 2))
+    torch.set_num_threads(threads if rows >= MANY_ROWS else max(1, threads // 2))
     try:
         yield
     finally:
@@ -47,7 +55,7 @@ def half_the_threads() -> Iterator[None]:
 def has_eight_bits() -> bool:
     """Whether this processor multiplies bytes exactly; older ones add pairs of products in 16 bits."""
     vnni: bool = torch.cpu._is_vnni_supported()
-    return "x86" in torch.backends.quantized.supported_engines and vnni
+    return library() is not None or ("x86" in torch.backends.quantized.supported_engines and vnni)
 
 
 def has_bfloat16() -> bool:
@@ -123,6 +131,21 @@ def _pack(weight: Tensor) -> torch.ScriptObject:
     return packed
 
 
+def leave_file(model: torch.nn.Module, matrices: bool) -> None:
+    """Copy what is left of a model out of the file that it is a view of, with or without its `matrices`.
+
+    As long as anything points into a mapped file, all that was ever read of it takes memory.
+    """
+    for module in model.modules():
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, buffer.detach().clone())
+    for weight in model.parameters():
+        if matrices or weight.dim() == 1:
+            weight.data = weight.data.clone()
+
+
 def packing(eight_bits: bool) -> Packing:
     """What makes matrices of eight bits, or of the precision that they have."""
-    return EightBits if eight_bits else plain
+    if not eight_bits:
+        return plain
+    return CompiledEightBits if library() else EightBits

@@ -8,7 +8,7 @@ import torch
 
 from chatsite.engine.decoding import blenderbot, llama, packing
 from chatsite.engine.decoding.checkpoint import Checkpoint
-from chatsite.engine.decoding.reading import OneByOne
+from chatsite.engine.decoding.generic import Generic
 from chatsite.engine.decoding.stepping import Stepper
 
 
@@ -43,5 +43,4 @@ def open_stepper(checkpoint: Checkpoint, precision: Precision) -> tuple[Stepper,
         return llama.LeanLlama(checkpoint.model, eight), precision.name
     if blenderbot.fits(checkpoint.model):
         return blenderbot.LeanBlenderbot(checkpoint.model, eight), precision.name
-    generic = OneByOne(checkpoint.model, checkpoint.family == "blenderbot")
-    return generic, "fp32" if eight else precision.name
+    return Generic(checkpoint.model, checkpoint.context, eight), precision.name

@@ -31,6 +31,10 @@ class Format(Protocol):
     def family(self) -> str:
         """The family's name, as in the catalogue."""
 
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """Texts with which the format would go on after the answer, so that the answer ends before them."""
+
     def prompt(self, request: Request, options: Mapping[str, Any]) -> Prompt:
         """The prompt for a request, and its receipt with the `options` that will be used.
 
@@ -40,11 +44,31 @@ class Format(Protocol):
     def prefix(self, text: str) -> list[int]:
         """The ids of an answer's beginning, which follow the prompt; empty for no text."""
 
+    def check(self) -> None:
+        """Raise ModelUnavailableError unless the tokenizer does what the format rests on."""
+
 
 def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """The ids of a text that a person wrote: a special token that it spells is split into ordinary pieces."""
+    """The ids of a text that a person wrote: a special token that it spells is split into ordinary pieces.
+
+    T5's vocabulary holds its special tokens like words, which no splitting prevents; they become the unknown token.
+    """
     encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
-    return cast(list[int], encoded["input_ids"])
+    ids, special = cast(list[int], encoded["input_ids"]), special_ids(tokenizer)
+    unknown = cast(int | None, tokenizer.unk_token_id)
+    if unknown is None or unknown in special:
+        return ids
+    return [unknown if token in special else token for token in ids]
+
+
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The ids that no text may become.
+
+    What a tokenizer has no word for may become the unknown token, unless that is the end token too, as in GPT-2.
+    """
+    added = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    others = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+    return (added | set(tokenizer.all_special_ids)) - ({tokenizer.unk_token_id} - others)
 
 
 def plain_pieces(tokenizer: PreTrainedTokenizerBase, text: str, most: int) -> tuple[str, ...]:
@@ -77,7 +101,7 @@ def _slices(text: str, place: int, ends: Sequence[int]) -> Iterator[str]:
 
 def require_split(tokenizer: PreTrainedTokenizerBase, model: str) -> None:
     """Raise ModelUnavailableError if a text can forge one of the tokenizer's special tokens."""
-    if set(plain_ids(tokenizer, " ".join(tokenizer.all_special_tokens))) & set(tokenizer.all_special_ids):
+    if set(plain_ids(tokenizer, " ".join(tokenizer.all_special_tokens))) & special_ids(tokenizer):
         raise ModelUnavailableError(reason=f"the tokenizer of {model} lets a text forge special tokens.")
 
 

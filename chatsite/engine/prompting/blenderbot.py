@@ -15,18 +15,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from chatsite.engine import Prompt, Receipt, Request
-from chatsite.engine.prompting import (
-    Encoded,
-    healed,
-    longest_suffix,
-    plain_ids,
-    plain_pieces,
-    require_split,
-    require_text,
-    seen,
-)
-from chatsite.errors import ModelUnavailableError, PromptTooLongError
+from chatsite.engine import Prompt, Request
+from chatsite.engine.prompting import Encoded, healed, plain_ids, plain_pieces, require_split
+from chatsite.engine.prompting.fitting import Frame, framed
+from chatsite.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -45,6 +37,7 @@ class BlenderbotFormat:
     context: int
     end: int
     family: str = "blenderbot"
+    stop: tuple[str, ...] = ()
 
     @cached_property
     def delimiter(self) -> tuple[int, int]:
@@ -55,30 +48,8 @@ class BlenderbotFormat:
     def prompt(self, request: Request, options: Mapping[str, Any]) -> Prompt:
         """At most `context` ids: the persona, the newest turns that fit, the end token."""
         encoded: list[Encoded] = [self.segment(turn.text) for turn in request.turns]
-        newest = require_text(encoded)
-        head = self.persona(request.persona)
-        room = self.context - 1 - len(head)
-        if room < 1:
-            raise PromptTooLongError
-        last = newest[-room:]
-        earlier = [len(ids) + 2 if ids else None for ids in encoded[:-1]]
-        start = longest_suffix(earlier, room - len(last))
-        kept = [ids for ids in encoded[start:-1] if ids]
-        body = [token for ids in kept for token in (*ids, *self.delimiter)]
-        ids = (*head, *body, *last, self.end)
-        turns = seen(request, encoded, start, len(last), self.pieces)
-        receipt = Receipt(
-            self.model,
-            self.revision,
-            self.family,
-            self.context,
-            len(ids),
-            turns,
-            request.persona,
-            dict(options),
-            len(self.delimiter),
-        )
-        return Prompt(ids, receipt)
+        frame = Frame(self.persona(request.persona), after=self.delimiter, last=(self.end,))
+        return framed(self, request, encoded, frame, self.context, self.pieces, options)
 
     def segment(self, text: str) -> list[int] | None:
         """The ids of one turn; runs of whitespace become one space, or they would look like the delimiter."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from chatsite.engine import Prompt, Receipt, Request, Turn
 from chatsite.engine.prompting import Encoded, healed, plain_ids, plain_pieces, require_split, require_text, seen
+from chatsite.engine.prompting.fitting import answer_budget
 from chatsite.errors import ModelUnavailableError, PromptTooLongError
 
 if TYPE_CHECKING:
@@ -34,13 +35,14 @@ class ChatFormat:
     revision: str
     context: int
     family: str = "chat"
+    stop: tuple[str, ...] = ()
 
     def prompt(self, request: Request, options: Mapping[str, Any]) -> Prompt:
         """The system prompt, the newest turns that leave room for the answer, the generation prompt."""
         encoded: list[Encoded] = [self.text_ids(turn.text) for turn in request.turns]
         newest = require_text(encoded)
         system = self.text_ids("\n".join(request.persona)) or []
-        budget = self._budget(request)
+        budget = answer_budget(request, self.context, self.prefix(request.prefix))
         start = self._start(request, encoded, system, budget)
         room = budget - self._size(request, encoded, system, start) + len(newest)
         if room < 1:
@@ -60,15 +62,6 @@ class ChatFormat:
         requests = [Request(0, (*exchange * times, exchange[0])) for times in (0, 1)]
         short, long = (self._size(each, [[0]] * len(each.turns), [], 0) for each in requests)
         return (long - short - len(exchange)) / len(exchange)
-
-    def _budget(self, request: Request) -> int:
-        """The tokens left for the prompt by what is written of the answer and by what may still be written.
-
-        A large `max_new_tokens` takes at most half of the context: an answer may end early, a question must
-        be read.
-        """
-        room = self.context - len(self.prefix(request.prefix))
-        return room - min(request.options.max_new_tokens, room // 2)
 
     def _start(self, request: Request, encoded: Sequence[Encoded], system: Sequence[int], budget: int) -> int:
         """The index of the first turn that is kept.
@@ -123,6 +116,8 @@ class ChatFormat:
 
     def check(self) -> None:
         """Raise ModelUnavailableError unless the template shows what is said and no text can forge a turn."""
+        if not self.tokenizer.chat_template:
+            raise ModelUnavailableError(reason=f"{self.model} has no template for chats.")
         roles = enumerate(("system", "user"))
         messages = [{"role": role, "content": f"\ue000{i}\ue001"} for i, role in roles]
         if PLACE.findall(self._template(messages)) != ["0", "1"]:

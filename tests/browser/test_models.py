@@ -1,0 +1,198 @@
+"""The page of models in a browser: one is read about, fetched from a hub, talked with, and removed again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import Visitor, ask_and_wait, serve
+from tests.engine import support
+from tests.hub import FakeHub, running_hub
+from tests.site import Site
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+REPOSITORY = "somebody/tiny"
+OWN = f"""
+[tiny]
+hub = "{REPOSITORY}"
+title = "Tiny"
+purpose = "Knows foxes and nothing else."
+licence = "MIT"
+terms = "Do with it what you like."
+family = "chat"
+languages = ["en"]
+parameters = 70000
+context = 256
+
+[lost]
+hub = "somebody/lost"
+title = "Lost"
+"""
+PULL_SECONDS = 4
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeHub]:
+    """A hub that has one tiny model and sends it within a few seconds."""
+    folder = support.make_chat_model(tmp_path_factory.mktemp("repositories") / "tiny")
+    with running_hub() as running:
+        running.repositories[REPOSITORY] = folder
+        running.bytes_per_second = (folder / "model.safetensors").stat().st_size / PULL_SECONDS
+        yield running
+
+
+@pytest.fixture(scope="module")
+def models_site(hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site whose visitors may manage its models, and which knows no other hub than ours."""
+    folder: Path = tmp_path_factory.mktemp("models-site")
+    (folder / "models.toml").write_text(OWN, "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_ENDPOINT", hub.url)
+        patch.setenv("HF_HOME", str(folder / "hub"))
+        patch.delenv("HF_HUB_CACHE", raising=False)
+        patch.delenv("HF_HUB_OFFLINE", raising=False)
+        with serve(folder, MANAGE_MODELS="1") as running:
+            yield running
+
+
+def card(page: Page, title: str = "Tiny") -> Locator:
+    """The card of a model."""
+    return page.get_by_role("article", name=title)
+
+
+def fetch(page: Page, title: str = "Tiny") -> None:
+    """Have a model fetched."""
+    card(page, title).get_by_role("button", name=f"Fetch {title}").click()
+
+
+def remove(page: Page) -> None:
+    """Remove the tiny model as a visitor does, and see it gone."""
+    card(page).get_by_role("link", name="Remove Tiny").click()
+    expect(page.get_by_text("Remove Tiny from this machine?")).to_be_visible()
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(card(page)).to_contain_text("Not on this machine")
+
+
+def test_a_model_is_fetched_talked_with_and_removed(visitor: Callable[..., Visitor], models_site: Site) -> None:
+    page = visitor(models_site).tab("/")
+    page.get_by_role("navigation").get_by_role("link", name="Models").click()
+    expect(card(page)).to_contain_text("Knows foxes and nothing else.")
+    expect(card(page).get_by_text("Do with it what you like.")).to_be_hidden()
+    card(page).get_by_text("Sources and terms").click()
+    expect(card(page).get_by_text("Do with it what you like.")).to_be_visible()
+
+    told: list[str] = []
+    page.on("request", lambda request: told.append(request.url.partition("was=")[2]))
+    fetch(page)
+    bar = card(page).get_by_role("progressbar", name="Progress of Tiny")
+    expect(bar).to_have_attribute("value", re.compile(r"0\.\d+"))
+    expect(card(page).locator(".phase")).to_be_focused()
+    expect(card(page)).to_contain_text("left")
+    first, height = float(bar.get_attribute("value") or 0), card(page).bounding_box()
+    page.wait_for_function("first => document.querySelector('progress').value > first", arg=first)
+    # Nothing moves while the numbers do, and what was opened stays open.
+    assert card(page).bounding_box() == height
+    expect(card(page).get_by_text("Do with it what you like.")).to_be_visible()
+    expect(page.locator("#announcer")).to_have_text("Tiny is ready.")
+    expect(card(page).get_by_text("Ready", exact=True)).to_be_visible()
+    expect(bar).to_have_count(0)
+    # A phase that the reader knows is not told as news, so each question names the one that it belongs to.
+    assert list(filter(None, told))[-1] in {"fetching", "converting"}, told
+
+    card(page).get_by_role("link", name="Start a conversation").click()
+    ask_and_wait(page, "Tell me about foxes.")
+    expect(page.locator(".prose")).to_contain_text("A fox is a small wild animal")
+    page.get_by_role("link", name="What the model saw").click()
+    expect(page.locator(".receipt .settings")).to_contain_text(re.compile("tiny", re.IGNORECASE))
+    expect(page.locator(".receipt")).to_contain_text("Tell me about foxes.")
+    conversation = page.url
+
+    page.get_by_role("link", name="New conversation").first.click()
+    expect(page.locator("#welcome")).to_contain_text("You are talking with Demo script.")
+    page.locator("#answerer-name").click()
+    page.get_by_role("radio", name="Tiny").check()
+    expect(page.locator("#welcome")).to_contain_text("You are talking with Tiny. Knows foxes and nothing else.")
+    expect(page.locator("#model-status")).to_contain_text("Tiny can be wrong.")
+    page.get_by_role("link", name="More about this model").click()
+    expect(page).to_have_url(f"{models_site.url}/models/tiny")
+    page.get_by_role("link", name="All models").click()
+    expect(card(page)).to_contain_text("tokens per second")
+    remove(page)
+    assert not (models_site.instance / "models" / "tiny").exists()
+    page.goto(conversation)
+    expect(page.get_by_text("is not on this machine").first).to_be_visible()
+    expect(page.locator(".prose")).to_contain_text("A fox is a small wild animal")
+
+
+def test_a_pull_that_is_given_up_begins_again(visitor: Callable[..., Visitor], models_site: Site) -> None:
+    page = visitor(models_site).tab("/models/tiny")
+    fetch(page)
+    expect(card(page).get_by_role("progressbar")).to_be_visible()
+    card(page).get_by_role("button", name="Cancel Tiny").click()
+    expect(card(page)).to_contain_text("Not on this machine")
+    fetch(page)
+    expect(card(page).get_by_text("Ready", exact=True)).to_be_visible()
+    remove(page)
+
+
+def test_what_another_tab_did_meanwhile_is_told_where_it_is_seen(
+    visitor: Callable[..., Visitor], models_site: Site
+) -> None:
+    guest = visitor(models_site, refused=True)
+    one, other = guest.tab("/models"), guest.tab("/models")
+    fetch(one)
+    fetch(other)
+    expect(other.get_by_text("This model is being fetched or removed already.")).to_be_in_viewport()
+    expect(card(one).get_by_text("Ready", exact=True)).to_be_visible()
+    remove(one)
+
+
+def test_a_pull_that_fails_says_why_and_can_be_tried_again(visitor: Callable[..., Visitor], models_site: Site) -> None:
+    page = visitor(models_site).tab("/models")
+    fetch(page, "Lost")
+    expect(card(page, "Lost")).to_contain_text("Failed:")
+    expect(card(page, "Lost")).to_contain_text("somebody/lost")
+    expect(card(page, "Lost").get_by_role("button", name="Try again Lost")).to_be_visible()
+    page.reload()
+    expect(card(page, "Lost")).to_contain_text("Failed:")
+
+
+def test_a_model_comes_and_goes_without_javascript(visitor: Callable[..., Visitor], models_site: Site) -> None:
+    page = visitor(models_site, java_script_enabled=False).tab("/models")
+    fetch(page)
+    expect(page).to_have_url(re.compile("/models/tiny$"))
+    expect(card(page).get_by_role("progressbar")).to_be_visible()
+    # The page renews itself.
+    expect(card(page).get_by_text("Ready", exact=True)).to_be_visible()
+    remove(page)
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_the_page_fits_and_its_targets_are_large_enough(
+    visitor: Callable[..., Visitor], models_site: Site, width: int
+) -> None:
+    touch = width < 1000
+    page = visitor(models_site, viewport={"width": width, "height": 800}, has_touch=touch, is_mobile=touch).tab(
+        "/models"
+    )
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    fits = "[document.documentElement, document.querySelector('#main')].every(e => e.scrollWidth <= e.clientWidth)"
+    assert page.evaluate(fits)
+    for control in page.locator("#main :is(a, button, summary):visible").all() if touch else []:
+        box = control.bounding_box()
+        assert box
+        assert box["height"] >= 44, control.evaluate("(element) => element.outerHTML.slice(0, 120)")
+
+
+def test_a_first_visit_to_the_page_loads_ten_files(visitor: Callable[..., Visitor], models_site: Site) -> None:
+    guest = visitor(models_site)
+    asked: list[str] = []
+    guest.context.on("request", lambda request: asked.append(request.url))
+    page = guest.tab("/models")
+    page.wait_for_load_state("networkidle")
+    assert len([url for url in asked if not url.startswith("data:")]) <= 10, asked
