@@ -52,6 +52,11 @@ class Timing:
         """Tokens a second."""
         return self.tokens / self.seconds
 
+    @property
+    def writing(self) -> float:
+        """Tokens a second of a single request from its first token on."""
+        return (self.tokens - 1) / (self.seconds - self.firsts[0])
+
 
 def ours(speaker: Speaker, count: int, options: Options) -> Timing:
     """`count` requests that arrive together."""
@@ -124,7 +129,7 @@ def compare(name: str, checkpoint: Checkpoint, speaker: Speaker, step_bytes: int
         for count in (1, 8):
             options = Options(max_new_tokens=new, temperature=temperature, top_p=0.9)
             mine = best(partial(ours, speaker, count, options), tries + 1)
-            share = f"{mine.pace / limit:.2f}" if count == 1 else "-"
+            share = f"{mine.writing / limit:.2f}" if count == 1 else "-"
             table.add(
                 how, count, f"{theirs.pace:.1f}", f"{mine.pace:.1f}", ratio(mine.pace, theirs.pace),
                 f"{max(mine.firsts):.2f}", share,

@@ -76,7 +76,7 @@ def forced(stepper: Stepper, prompt: list[int], prefix: list[int], ids: list[int
     found = [logits.log_softmax(-1)]
     stepper.join(row)
     for token in ids[:-1]:
-        row.token = token
+        row.tokens = [token]
         found.append(stepper.step([row])[0].log_softmax(-1))
         stepper.advance(row)
     stepper.leave(row)
@@ -84,7 +84,7 @@ def forced(stepper: Stepper, prompt: list[int], prefix: list[int], ids: list[int
 
 
 def llama(model: Any, tokenizer: Any) -> Quality:
-    """The text through a Llama; its beginning is read as a prompt is, in floats, the rest step by step."""
+    """The text through a Llama; its beginning is read as a prompt is, the rest step by step."""
     ids = tokenizer(" ".join(TEXT.split()))["input_ids"]
     start = [tokenizer.bos_token_id, *ids[:READ]]
     exact, rounded = (forced(LeanLlama(model, eight), start, [], ids[READ:]) for eight in (False, True))

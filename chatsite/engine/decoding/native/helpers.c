@@ -16,11 +16,13 @@
 
 /* How often a helper looks for the next job before it sleeps: about 50 microseconds, longer than between two products. */
 #define PATIENCE 1500
-/* An owner that had to wait so long (about 20 microseconds) for a helper to finish its part has no processor for it: it
- * does so many jobs alone, and twice as many each time that it happens again soon. */
-#define LONG_WAIT 600
-#define SHORTEST_REST 500
-#define LONGEST_REST 64000
+/* An owner that had to wait for a helper much longer than a part takes, and so many ticks of the clock (about 20
+ * microseconds), has no processor for it. It then works alone for a while: some milliseconds, and twice as long each time
+ * that it happens again soon, up to half a second. */
+#define LONG_WAIT 60000
+#define LONG_PARTS 4
+#define SHORTEST_REST (10ull << 20)
+#define LONGEST_REST (1ull << 30)
 
 static struct {
   void (*work)(const void *job, long part);
@@ -34,13 +36,17 @@ static atomic_uint turn;
  * closes the job and waits until nobody is in before the next one may take its place. */
 static atomic_int open_job, inside, sleeping, started, wanted;
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;
-static long resting, rest = SHORTEST_REST; /* the owner's */
+static uint64_t alone_until, rest = SHORTEST_REST; /* the owner's */
 
-static void take_parts(void) {
-  for (;;) {
+/* Returns the ticks of the longest part that was taken. */
+static uint64_t take_parts(void) {
+  for (uint64_t longest = 0;;) {
     const long part = atomic_fetch_add(&next_part, 1);
-    if (part >= shared.parts) return;
+    if (part >= shared.parts) return longest;
+    const uint64_t begin = __rdtsc();
     shared.work(shared.job, part);
+    const uint64_t ticks = __rdtsc() - begin;
+    longest = ticks > longest ? ticks : longest;
   }
 }
 
@@ -77,12 +83,12 @@ static void start_helpers(void) {
   }
 }
 
-static void rest_after(long waited) {
-  if (waited > LONG_WAIT) {
-    resting = rest;
+static void rest_after(uint64_t waited, uint64_t part) {
+  if (waited > LONG_WAIT + LONG_PARTS * part) {
+    alone_until = __rdtsc() + rest;
     rest = rest < LONGEST_REST ? 2 * rest : rest;
   } else if (rest > SHORTEST_REST) {
-    rest--;
+    rest -= rest / 64;
   }
 }
 
@@ -92,17 +98,15 @@ static void do_with_help(void) {
   atomic_store(&open_job, 1);
   atomic_fetch_add(&turn, 1);
   if (atomic_load(&sleeping)) syscall(SYS_futex, &turn, FUTEX_WAKE_PRIVATE, atomic_load(&started), 0, 0, 0);
-  take_parts();
+  const uint64_t part = take_parts(), end = __rdtsc();
   atomic_store(&open_job, 0);
-  long waited = 0;
-  for (; atomic_load(&inside); waited++) _mm_pause();
-  rest_after(waited);
+  while (atomic_load(&inside)) _mm_pause();
+  rest_after(__rdtsc() - end, part);
 }
 
 void share(void (*work)(const void *job, long part), const void *job, long parts) {
   pthread_mutex_lock(&owner);
-  const int alone = parts < 2 || !atomic_load(&wanted) || resting > 0;
-  if (resting > 0) resting--;
+  const int alone = parts < 2 || !atomic_load(&wanted) || __rdtsc() < alone_until;
   if (!alone) {
     shared.work = work, shared.job = job, shared.parts = parts;
     do_with_help();
