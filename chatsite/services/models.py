@@ -106,9 +106,14 @@ class Card:
         return self.entry.can_be_fetched and not self.ready and not self.pulling
 
     @property
+    def some_is_here(self) -> bool:
+        """Whether it may take room on the disk: a pull that failed leaves what had come, and a broken model all of it."""
+        return self.ready or self.pulling or self.failed
+
+    @property
     def can_remove(self) -> bool:
         """Whether it takes room on the disk, or is about to, and can be spared."""
-        return self.entry.can_be_fetched and (self.ready or self.pulling) and not self.default and not self.removing
+        return self.entry.can_be_fetched and self.some_is_here and not self.default and not self.removing
 
 
 def known(config: Mapping[str, Any]) -> Known:
@@ -181,7 +186,7 @@ def remove(site: Known, name: str) -> None:
             raise NoSourceError
         if card.removing:
             raise ModelBusyError
-        if not (card.ready or card.pulling):
+        if not card.some_is_here:
             raise ModelNotHereError
         _wish(name, Wish.REMOVE)
 

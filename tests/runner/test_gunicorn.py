@@ -155,8 +155,19 @@ def test_an_external_runner_is_left_to_others(tmp_path: Path) -> None:
     [("WORKERS", "CHATSITE_WORKERS='none' cannot be used"), ("MODEL", "CHATSITE_MODEL='none' cannot be used")],
 )
 def test_a_bad_setting_stops_the_start_with_a_sentence(tmp_path: Path, variable: str, sentence: str) -> None:
-    environ = os.environ | {"CHATSITE_INSTANCE": str(tmp_path), "PORT": "0", f"CHATSITE_{variable}": "none"}
-    command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    done = failed_start({"CHATSITE_INSTANCE": str(tmp_path), f"CHATSITE_{variable}": "none"})
     assert done.returncode == 2
     assert re.fullmatch(rf"{re.escape(sentence)}: .+\n", done.stderr)
+
+
+def test_a_broken_file_of_own_models_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "models.toml").write_text("oops = ", "utf-8")
+    done = failed_start({"CHATSITE_INSTANCE": str(tmp_path)})
+    assert done.returncode == 2
+    assert re.fullmatch(r".*models\.toml is not what it should be: .+\n", done.stderr)
+
+
+def failed_start(settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """What gunicorn says when it does not start."""
+    command, environ = [sys.executable, "-m", "gunicorn", "wsgi:app"], os.environ | {"PORT": "0"} | settings
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=30, check=False)

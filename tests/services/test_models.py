@@ -107,6 +107,14 @@ def test_what_failed_can_be_tried_again() -> None:
     assert not models.get(AUTO, "gpt2").failed
 
 
+def test_what_failed_can_be_removed() -> None:
+    """What had come of it takes room on the disk, and weights that cannot be loaded are all here."""
+    residences.record("gpt2", Seen(ModelState.FAILED, reason="It is no model."))
+    assert models.get(AUTO, "gpt2").can_remove
+    models.remove(AUTO, "gpt2")
+    assert residences.wishes() == {"gpt2": Wish.REMOVE}
+
+
 def test_what_is_here_is_not_pulled_but_removed() -> None:
     residences.record("gpt2", READY)
     with pytest.raises(ModelHereError):
