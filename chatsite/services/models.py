@@ -107,7 +107,7 @@ class Card:
 
     @property
     def some_is_here(self) -> bool:
-        """Whether it may take room on the disk: a pull that failed leaves what had come, and a broken model all of it."""
+        """Whether it may take room on the disk: what failed leaves what had come, and a broken model all of it."""
         return self.ready or self.pulling or self.failed
 
     @property

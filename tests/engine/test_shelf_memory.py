@@ -103,7 +103,7 @@ def test_the_memory_of_a_model_that_leaves_goes_back(large_folder: Path, chat_fo
     gather(shelf, 1)
     during = memory.resident()
     assert during - before > 150_000_000
-    assert shelf.residence().memory == pytest.approx(during - before, rel=0.2)
+    assert shelf.residence().memory == pytest.approx(during - before, rel=0.35)
     assert shelf.release(large_folder.name)
     # What the allocator cannot give back, because something small lies in between, is reused by the next model.
     assert memory.resident() - before < 0.3 * (during - before)
