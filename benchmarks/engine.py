@@ -29,6 +29,7 @@ from benchmarks.figures import Table, machine, ratio, write_section
 from chatsite.engine import Delta, Draft, Event, Options, Request, Turn
 from chatsite.engine.catalogue import resolve
 from chatsite.engine.decoding.checkpoint import Checkpoint, load, quiet
+from chatsite.engine.decoding.native import use_threads
 from chatsite.engine.decoding.precision import open_stepper, settle_precision
 from chatsite.engine.decoding.speaker import Speaker, open_speaker
 from chatsite.engine.weights import ensure
@@ -146,7 +147,7 @@ def add_beams(
     beams = {"num_beams": 10, "no_repeat_ngram_size": 3, "encoder_no_repeat_ngram_size": 3, "length_penalty": 0.65}
     theirs = best(lambda: naive(checkpoint.model, prompts, new, do_sample=False, **beams), tries)
     for count in (1, 8):
-        mine = best(partial(ours, speaker, count, Options(max_new_tokens=new)), tries + 1)
+        mine = best(partial(ours, speaker, count, Options(max_new_tokens=new, beams=10)), tries + 1)
         table.add(
             "10 beams", count, f"{theirs.pace:.1f}", f"{mine.pace:.1f}", ratio(mine.pace, theirs.pace),
             f"{max(mine.firsts):.2f}", "-",
@@ -222,6 +223,7 @@ def main() -> None:
     quiet()
     if args.threads:
         torch.set_num_threads(args.threads)
+    use_threads(torch.get_num_threads())
     tables = embedded(args)
     data = os.environ.get("CHATSITE_TEST_DATA")
     if data and (Path(data) / "blenderbot-400M-distill").exists():
