@@ -18,7 +18,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from chatsite.engine.decoding import native
+from chatsite.engine.decoding import compiled, native
 from chatsite.engine.decoding.blenderbot import LeanBlenderbot
 from chatsite.engine.decoding.compiled import CompiledEightBits
 from chatsite.engine.decoding.llama import LeanLlama
@@ -110,6 +110,26 @@ def test_several_threads_may_multiply_at_the_same_time() -> None:
     for worker in workers:
         worker.join()
     assert not wrong
+
+
+def test_there_is_room_for_the_groups_of_any_rows() -> None:
+    """Short rows have more groups than their numbers tell."""
+    room = compiled._Rooms()
+    for rows, inputs in ((1, 5120), (51, 100), (98, 52), (3, 4), (5, 2560)):
+        room.reserve(rows, inputs)
+        rounded, scales, shifts = room._kept
+        assert rounded.numel() >= rows * inputs
+        assert min(scales.numel(), shifts.numel()) >= rows * -(-inputs // compiled.GROUP)
+
+
+@pytest.mark.parametrize("token", [-1, 90])
+def test_an_id_that_the_model_does_not_have_is_an_error_and_no_more(token: int) -> None:
+    for stepper in (LeanLlama(models()["plain"].eval(), True), LeanBlenderbot(small_blenderbot(), True)):
+        good, bad = (opened(stepper, [10, 11], [], 1, 64)[0] for _ in range(2))
+        good.tokens, bad.tokens = [5], [token]
+        with pytest.raises(IndexError):
+            stepper.step([good, bad])
+        assert stepper.step([good]).isfinite().all()
 
 
 def models() -> dict[str, Any]:
@@ -205,7 +225,9 @@ def small_blenderbot() -> Any:
 PROMPTS = [list(range(10, 10 + length)) for length in (1, 17, 40)]
 
 
-def opened(stepper: LeanBlenderbot, prompt: list[int], prefix: list[int], beams: int, piece: int) -> tuple[Row, Tensor]:
+def opened(
+    stepper: LeanBlenderbot | LeanLlama, prompt: list[int], prefix: list[int], beams: int, piece: int
+) -> tuple[Row, Tensor]:
     """A running row and the logits after its prefix."""
     row = stepper.open(prompt, prefix, 40, beams)
     while (read := stepper.read(row, piece)) is None:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Sequence
 
+import numpy
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from chatsite.engine.decoding.native import library
@@ -44,16 +47,16 @@ class _Rooms(threading.local):
     """Room for rounded rows; each thread has its own, and it grows."""
 
     def __init__(self) -> None:
-        self._size = 0
+        self._groups = 0
         self._kept: tuple[Tensor, ...] = ()
         self._room = Room()
 
     def reserve(self, rows: int, inputs: int) -> int:
         """The address of a `struct room` that is large enough."""
-        if rows * inputs > self._size:
-            self._size = rows * inputs
-            groups = self._size // GROUP + rows
-            rounded = torch.empty(self._size, dtype=torch.int8)
+        groups = rows * -(-inputs // GROUP)
+        if groups > self._groups:
+            self._groups = groups
+            rounded = torch.empty(groups * GROUP, dtype=torch.int8)
             self._kept = rounded, torch.empty(groups), torch.empty(groups, dtype=torch.int32)
             self._room = Room(*(part.data_ptr() for part in self._kept))
         return ctypes.addressof(self._room)
@@ -94,3 +97,9 @@ class CompiledEightBits:
         room = rooms.reserve(rows, self.padded)
         self._multiply(self.address, x.data_ptr(), self.inputs, rows, room, y.data_ptr())
         return y
+
+
+def within(numbers: Sequence[int] | NDArray[numpy.signedinteger], end: int) -> None:
+    """Raise IndexError unless all are from 0 to below `end`; compiled code does not look where it reads and writes."""
+    if min(numbers) < 0 or max(numbers) >= end:
+        raise IndexError(f"A number from {min(numbers)} to {max(numbers)} lies outside of {end} places.")

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from chatsite.engine.decoding.compiled import rooms
+from chatsite.engine.decoding.compiled import rooms, within
 from chatsite.engine.decoding.native import LANES, library
 from chatsite.engine.decoding.places import Part
 
@@ -76,7 +76,7 @@ class CompiledBlenderbot:
         # The structures hold addresses only; what they point to must live as long, whatever becomes of the modules.
         embedding, positions = embedding.detach(), positions.detach()
         self._kept: list[Any] = [layers, head, embedding, positions]
-        self._vocabulary = head.outputs
+        self._vocabulary, self._known, self._longest = head.outputs, len(embedding), len(positions)
         self._layers = (_Layer * len(layers))(*map(self._layer, layers))
         pointers = ctypes.addressof(self._layers), head.address, embedding.data_ptr(), positions.data_ptr()
         hidden, inner = embedding.shape[1], layers[0].up.outputs
@@ -97,6 +97,7 @@ class CompiledBlenderbot:
     def read(self, ids: Sequence[int], begin: int, own: Tensor, source: Tensor) -> Tensor:
         """Read `ids` from position `begin` on of the only sequence in both caches; gives the last logits."""
         positions = numpy.arange(begin, begin + len(ids))
+        within(positions, own.shape[4])
         table = _table(list(ids), positions, positions, positions + 1)
         table[:, 5:9], table[:, 9:13], table[:, 13] = _address(own), _address(source), source.shape[4]
         return self._step(table, 1)[0]
@@ -111,6 +112,8 @@ class CompiledBlenderbot:
 
     def _step(self, table: Table, told: int, _kept: Any = None) -> Tensor:
         rows = len(table)
+        within(table[:, 0], self._known)
+        within(table[:, 1], self._longest)
         scratch, logits = torch.empty(rows * self._scratch), torch.empty(told, self._vocabulary)
         room = rooms.reserve(rows, self._widest)
         addresses = ctypes.addressof(self._model), table.ctypes.data
@@ -132,6 +135,8 @@ def _table(ids: Sequence[int], reads: Table, nexts: Table, lengths: Table) -> Ta
 
 def _describe(part: Part) -> tuple[Table, Table]:
     """The sequences of a part without their ids, and the lists of positions that they point to."""
+    within(part.next, part.rank.slots[0].cache.shape[4])
+    within([len(row.prompt) - 1 for row in part.rows], part.rank.slots[1].cache.shape[4])
     reads = numpy.repeat([row.read for row in part.rows], part.beams)
     lists = numpy.ascontiguousarray(part.lists) if part.beams > 1 else numpy.empty((0, 0), numpy.int64)
     table = _table([0] * part.sequences, reads, part.next, reads + 1)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chatsite.engine.decoding.compiled import rooms
+from chatsite.engine.decoding.compiled import rooms, within
 from chatsite.engine.decoding.native import LANES, library
 
 POINTER, NUMBER = ctypes.c_void_p, ctypes.c_long
@@ -72,7 +72,7 @@ class CompiledLlama:
         embedding, end = embedding.detach(), end.detach()
         norms = [(layer.before.detach(), layer.between.detach()) for layer in layers]
         self._kept = (layers, norms, head, embedding, end)
-        self._head, self._vocabulary = head, head.outputs
+        self._head, self._vocabulary, self._known = head, head.outputs, len(embedding)
         self._layers = (_Layer * len(layers))(*map(_addresses, layers))
         hidden, inner = embedding.shape[1], layers[0].down.inputs
         pointers = ctypes.addressof(self._layers), head.address, embedding.data_ptr(), end.data_ptr()
@@ -93,6 +93,9 @@ class CompiledLlama:
         self, ids: Sequence[int], positions: Sequence[int], places: Sequence[int], cache: Tensor, told: int
     ) -> Tensor:
         rows = len(ids)
+        within(ids, self._known)
+        within(positions, cache.shape[4])
+        within(places, cache.shape[2])
         if max(positions) >= len(self._turns):
             self._turns = self._angles(2 * (max(positions) + 1))
         numbers = torch.tensor([ids, positions, places])
