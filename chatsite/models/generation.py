@@ -6,7 +6,7 @@ import enum
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Enum, Float, ForeignKey, Index, Integer, String, Text, false, text
+from sqlalchemy import JSON, Boolean, Enum, Float, ForeignKey, Index, Integer, SmallInteger, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chatsite.database import Base, Moment, now
@@ -33,7 +33,9 @@ class Generation(Base):
     `attempt` counts the claims and `owner` is who made the last one: a runner's writes name both, so that one that was
     taken for dead cannot write any more. `tokens` is how many the model has written in this generation; `seq` how many
     chunks. `first_token_at` minus `created_at` is what the visitor waited. `model` and `preset` are those that the
-    conversation had when it was queued; it `takes_over` when another model wrote the answer before this one.
+    conversation had when it was queued, and so are `persona`, `instructions` and `numbers`; it `takes_over` when
+    another model wrote the answer before this one, and `resets` when that one had other instructions or numbers.
+    `rating` is 1 or -1 when the user said that the answer is good or bad, and `rating_note` why.
     """
 
     __tablename__ = "generation"
@@ -60,7 +62,13 @@ class Generation(Base):
     )
     model: Mapped[str | None] = mapped_column(String(200))
     preset: Mapped[str | None] = mapped_column(String(16))
+    persona: Mapped[str | None] = mapped_column(String(80))
+    instructions: Mapped[str | None] = mapped_column(Text)
+    numbers: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     takes_over: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    resets: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    rating: Mapped[int | None] = mapped_column(SmallInteger)
+    rating_note: Mapped[str | None] = mapped_column(String(500))
     attempt: Mapped[int] = mapped_column(Integer, default=0)
     owner: Mapped[str | None] = mapped_column(String(64))
     lease_until: Mapped[datetime | None] = mapped_column(Moment)

@@ -16,7 +16,7 @@ from sqlalchemy import delete, insert, select, update
 from chatsite.database import db, now, write
 from chatsite.engine import Turn
 from chatsite.models import Chunk, Generation, Message, Status
-from chatsite.services import generations
+from chatsite.services import branches, generations
 
 # More turns than any prompt holds; reading all of a very long conversation would make its answers slow.
 MOST_TURNS = 400
@@ -220,10 +220,7 @@ def _turns_before(answer: Message) -> tuple[Turn, ...]:
 
 def messages_before(answer: Message) -> Sequence[Message]:
     """The messages that are the turns of an answer's prompt, the oldest first."""
-    rows: Sequence[Message] = db.session.scalars(
-        select(Message)
-        .where(Message.conversation_id == answer.conversation_id, Message.id < answer.id, Message.text != "")
-        .order_by(Message.id.desc())
-        .limit(MOST_TURNS)
-    ).all()
-    return list(reversed(rows))
+    above = branches.ancestors(answer.parent_id, MOST_TURNS)
+    query = select(Message).where(Message.id.in_(above), Message.text != "").order_by(Message.id)
+    rows: Sequence[Message] = db.session.scalars(query).all()
+    return rows

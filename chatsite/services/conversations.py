@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import ColumnElement, delete, select, text, tuple_
 
-from chatsite.database import db, write
+from chatsite.database import db, now, write
 from chatsite.errors import ConversationGoneError, EmptyTitleError, TitleTooLongError
 from chatsite.models import Conversation, User
-from chatsite.models.conversation import TITLE_CHARS
+from chatsite.models.conversation import LISTED, TITLE_CHARS
 from chatsite.services.paging import Page, cursor, parse_cursor
 
 PAGE_SIZE = 30
@@ -21,7 +21,7 @@ def page(user: User, before: str | None = None, size: int = PAGE_SIZE) -> Page[C
     `before` is the `next` of the page before. Raises NotFoundError when it is not a cursor.
     """
     place = tuple_(Conversation.updated_at, Conversation.id)
-    query = select(Conversation).where(Conversation.user_id == user.id)
+    query = select(Conversation).where(Conversation.user_id == user.id, text(LISTED))
     if before:
         query = query.where(place < tuple_(*parse_cursor(before)))
     newest_first = query.order_by(Conversation.updated_at.desc(), Conversation.id.desc())
@@ -31,12 +31,17 @@ def page(user: User, before: str | None = None, size: int = PAGE_SIZE) -> Page[C
     return Page(rows, cursor(rows[-1].updated_at, rows[-1].id) if more else None)
 
 
+def alive() -> ColumnElement[bool]:
+    """What is true of conversations that are neither in the trash nor past their time."""
+    return Conversation.deleted_at.is_(None) & (Conversation.expires_at.is_(None) | (Conversation.expires_at > now()))
+
+
 def find(user: User | None, public_id: str) -> Conversation | None:
     """The user's conversation of that name, or None."""
     if user is None:
         return None
     return db.session.scalar(
-        select(Conversation).where(Conversation.public_id == public_id, Conversation.user_id == user.id)
+        select(Conversation).where(Conversation.public_id == public_id, Conversation.user_id == user.id, alive())
     )
 
 
@@ -52,7 +57,7 @@ def lock(conversation_id: int, user_id: int) -> Conversation:
     """The conversation as it is now, held until the write ends. Raises ConversationGoneError."""
     found = db.session.scalar(
         select(Conversation)
-        .where(Conversation.id == conversation_id, Conversation.user_id == user_id)
+        .where(Conversation.id == conversation_id, Conversation.user_id == user_id, alive())
         .with_for_update()
         .execution_options(populate_existing=True)
     )

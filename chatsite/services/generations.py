@@ -14,8 +14,11 @@ from chatsite.database import db, now, write
 from chatsite.engine import Preset
 from chatsite.errors import NotFoundError, NotRepeatableError, OwnQueueFullError, QueueFullError
 from chatsite.models import ACTIVE, Chunk, Conversation, Generation, Message, Status
+from chatsite.services import branches
 from chatsite.services.answerers import Answerer
 
+# The answer before is two steps up; a few more in case that questions follow each other.
+NEAR = 6
 CUT_REASONS = {"length", "deadline"}
 RETRYABLE = {Status.FAILED, Status.INTERRUPTED, Status.STOPPED}
 CONTINUABLE = {Status.INTERRUPTED, Status.STOPPED}
@@ -80,17 +83,18 @@ def can_continue(message: Message) -> bool:
 
 def queue(answer: Message, conversation: Conversation, answerer: Answerer) -> None:
     """Have `answerer` write an answer, in the write under way."""
-    before = (
-        select(Generation.model)
-        .join(Message, Message.id == Generation.message_id)
-        .where(Message.conversation_id == conversation.id, Message.id < answer.id, Generation.newest)
-        .order_by(Message.id.desc())
-    )
-    earlier = db.session.execute(before.limit(1)).first()
+    earlier = _before(answer)
     generation = Generation(message_id=answer.id, user_id=conversation.user_id)
     generation.model, generation.preset = answerer.model, answerer.preset
     generation.takes_over = earlier is not None and answerer.model not in {None, earlier.model}
     db.session.add(generation)
+
+
+def _before(answer: Message) -> Generation | None:
+    """The newest generation of the answer before this one on its branch."""
+    above = branches.ancestors(answer.parent_id, NEAR)
+    query = select(Generation).where(Generation.message_id.in_(above), Generation.newest)
+    return db.session.scalar(query.order_by(Generation.message_id.desc()).limit(1))
 
 
 def repeat(message: Message, keep_text: bool, limits: Limits, answerer: Answerer | None = None) -> None:
@@ -206,5 +210,5 @@ def _abandoned(generation: Generation) -> bool:
 
 
 def _is_last(message: Message) -> bool:
-    later = select(Message.id).where(Message.conversation_id == message.conversation_id, Message.id > message.id)
-    return db.session.scalar(later.limit(1)) is None
+    below = select(Message.id).where(Message.parent_id == message.id)
+    return db.session.scalar(below.limit(1)) is None

@@ -21,7 +21,7 @@ from chatsite.errors import (
 )
 from chatsite.models import Conversation, Message, Role, User
 from chatsite.models.conversation import TITLE_CHARS
-from chatsite.services import conversations, generations
+from chatsite.services import branches, conversations, generations
 from chatsite.services.answerers import Answerer
 from chatsite.services.generations import Limits
 
@@ -76,7 +76,7 @@ def start(
             _entrust(conversation, answerer)
             session.add(conversation)
             session.flush()
-            return _ask(conversation, text, client_token, limits)
+            return _ask(conversation, text, client_token, limits, None)
     except IntegrityError:
         # The same form arrived twice at the same instant in PostgreSQL, and the other one was first.
         found = _started(user_id, client_token)
@@ -92,10 +92,13 @@ def post(
     client_token: str,
     limits: Limits,
     answerer: Answerer | None = None,
+    after: str | None = None,
 ) -> Turn:
     """Ask the next question of a conversation; `answerer` answers from here on, or else who did before.
 
-    Raises what `start` raises, ConversationGoneError, and AnswerRunningError while an answer is being written.
+    The question follows the branch of the message named `after`, the last one that the asker saw, and else the branch
+    that is shown. Raises what `start` raises, ConversationGoneError, and AnswerRunningError while an answer is being
+    written.
     """
     client_token = client_token[:TOKEN_CHARS]
     conversation_id, user_id = conversation.id, user.id
@@ -108,7 +111,53 @@ def post(
         if generations.is_running(conversation_id):
             raise AnswerRunningError
         _entrust(conversation, answerer)
-        return _ask(conversation, text, client_token, limits)
+        return _ask(conversation, text, client_token, limits, _parent(conversation, after))
+
+
+def edit(
+    user: User, question: Message, text: str, client_token: str, limits: Limits, answerer: Answerer | None = None
+) -> Turn:
+    """Ask a question in other words: a new version of it beside the one that there is, which stays.
+
+    Raises what `post` raises, and NotFoundError for an answer.
+    """
+    if question.role is not Role.USER:
+        raise NotFoundError
+    client_token = client_token[:TOKEN_CHARS]
+    conversation_id, parent_id, above_id, user_id = question.conversation_id, question.parent_id, question.id, user.id
+    with write():
+        conversation = conversations.lock(conversation_id, user_id)
+        done = _posted(conversation, client_token)
+        if done:
+            return done
+        text = check(text, limits.message_chars)
+        if generations.is_running(conversation_id):
+            raise AnswerRunningError
+        branches.reveal(conversation, above_id)
+        _entrust(conversation, answerer)
+        return _ask(conversation, text, client_token, limits, parent_id)
+
+
+def answer_again(user: User, answer: Message, limits: Limits, answerer: Answerer | None = None) -> Message:
+    """Have a question answered once more: a new version of the answer beside the one that there is, which stays.
+
+    `answerer` writes it and answers from here on, or else who answers now. Raises NotFoundError for a question, and
+    ConversationGoneError, AnswerRunningError and what `generations.admit` raises.
+    """
+    if answer.role is not Role.ASSISTANT or answer.parent_id is None:
+        raise NotFoundError
+    conversation_id, question_id, user_id = answer.conversation_id, answer.parent_id, user.id
+    with write():
+        conversation = conversations.lock(conversation_id, user_id)
+        if generations.is_running(conversation_id):
+            raise AnswerRunningError
+        generations.admit(user_id, limits)
+        branches.reveal(conversation, question_id)
+        _entrust(conversation, answerer)
+        made = branches.put(conversation, question_id, role=Role.ASSISTANT)
+        generations.queue(made, conversation, Answerer(conversation.model, conversation.preset))
+        conversation.updated_at = now()
+        return made
 
 
 def get(user: User | None, public_id: str) -> Message:
@@ -118,7 +167,7 @@ def get(user: User | None, public_id: str) -> Message:
         found = db.session.scalar(
             select(Message)
             .join(Message.conversation)
-            .where(Message.public_id == public_id, Conversation.user_id == user.id)
+            .where(Message.public_id == public_id, Conversation.user_id == user.id, conversations.alive())
             .options(joinedload(Message.generation), joinedload(Message.conversation))
             .execution_options(populate_existing=True)
         )
@@ -129,41 +178,59 @@ def get(user: User | None, public_id: str) -> Message:
 
 @dataclass(frozen=True)
 class Window:
-    """Some successive messages, and whether there are earlier ones."""
+    """Some successive messages of a branch, and whether there are earlier and later ones."""
 
     messages: Sequence[Message]
     earlier: bool
+    later: bool = False
 
 
 def window(conversation: Conversation, before: str | None = None, size: int = WINDOW) -> Window:
-    """The newest `size` messages of a conversation, or those before the message named `before`.
+    """The last `size` messages of the branch that is shown, or those above the message named `before`.
 
     Raises NotFoundError when the conversation has no message of that name.
     """
-    query = _in(conversation)
-    if before:
-        query = query.where(Message.id < _id_in(conversation, before))
-    rows = db.session.scalars(query.order_by(Message.id.desc()).limit(size + 1)).all()
-    return Window(list(reversed(rows[:size])), earlier=len(rows) > size)
+    start = _id_in(conversation, before) if before else conversation.leaf_id
+    # The one that is named is not part of what comes before it.
+    ids = branches.ancestors(start, size + 2)[1:] if before else branches.ancestors(start, size + 1)
+    return Window(_load(ids[:size][::-1]), earlier=len(ids) > size, later=bool(before))
+
+
+def window_after(conversation: Conversation, after: str, size: int = WINDOW) -> Window:
+    """The `size` messages that follow the message named `after` on its branch. Raises NotFoundError."""
+    ids = branches.descendants(_id_in(conversation, after), size + 1)
+    return Window(_load(ids[:size]), earlier=True, later=len(ids) > size)
+
+
+def window_around(conversation: Conversation, message_id: int, size: int = WINDOW) -> Window:
+    """About `size` messages of the branch of a message, with that message in their middle."""
+    above = branches.ancestors(message_id, size // 2 + 1)
+    below = branches.descendants(message_id, size // 2 + 1)
+    ids = [*above[: size // 2][::-1], *below[: size // 2]]
+    return Window(_load(ids), earlier=len(above) > size // 2, later=len(below) > size // 2)
 
 
 def since(conversation: Conversation, after: str | None, size: int = WINDOW) -> Sequence[Message]:
-    """The messages after the one named `after`, or the newest ones when it is unknown: what a stale tab lacks."""
+    """The messages below the one named `after`, or the last ones when it is unknown: what a stale tab lacks."""
     try:
         last_known = _id_in(conversation, after or "")
     except NotFoundError:
         return window(conversation, size=size).messages
-    rows = db.session.scalars(_in(conversation).where(Message.id > last_known).order_by(Message.id.desc()).limit(size))
-    return list(reversed(rows.all()))
+    return _load(branches.descendants(last_known)[-size:])
 
 
-def _in(conversation: Conversation):  # type: ignore[no-untyped-def]
-    return (
+def _load(ids: Sequence[int]) -> Sequence[Message]:
+    """Messages by their ids, in that order."""
+    if not ids:
+        return []
+    rows = db.session.scalars(
         select(Message)
-        .where(Message.conversation_id == conversation.id)
+        .where(Message.id.in_(ids))
         .options(joinedload(Message.generation))
         .execution_options(populate_existing=True)
     )
+    found = {row.id: row for row in rows}
+    return [found[each] for each in ids if each in found]
 
 
 def _id_in(conversation: Conversation, public_id: str) -> int:
@@ -175,15 +242,23 @@ def _id_in(conversation: Conversation, public_id: str) -> int:
     return found
 
 
-def _ask(conversation: Conversation, text: str, client_token: str, limits: Limits) -> Turn:
+def _parent(conversation: Conversation, after: str | None) -> int | None:
+    """What the next question follows: the end of the branch that the asker saw, which is shown from now on."""
+    try:
+        seen = _id_in(conversation, after) if after else None
+    except NotFoundError:
+        seen = None
+    if seen is None or (end := branches.tip(seen)) == conversation.leaf_id:
+        return conversation.leaf_id
+    branches.reveal(conversation, seen)
+    return end
+
+
+def _ask(conversation: Conversation, text: str, client_token: str, limits: Limits, parent_id: int | None) -> Turn:
     """Store the question, its empty answer and the queued generation, in the write under way."""
     generations.admit(conversation.user_id, limits)
-    question = Message(conversation_id=conversation.id, role=Role.USER, text=text, client_token=client_token or None)
-    answer = Message(conversation_id=conversation.id, role=Role.ASSISTANT)
-    db.session.add(question)
-    db.session.flush()
-    db.session.add(answer)
-    db.session.flush()
+    question = branches.put(conversation, parent_id, role=Role.USER, text=text, client_token=client_token or None)
+    answer = branches.put(conversation, question.id, role=Role.ASSISTANT)
     generations.queue(answer, conversation, Answerer(conversation.model, conversation.preset))
     conversation.updated_at = now()
     return Turn(conversation, question, answer)
@@ -213,12 +288,8 @@ def _posted(conversation: Conversation, client_token: str) -> Turn | None:
     )
     if question is None:
         return None
-    answer = db.session.scalar(
-        select(Message)
-        .where(Message.conversation_id == conversation.id, Message.id > question.id)
-        .order_by(Message.id)
-        .limit(1)
-    )
+    answers = select(Message).where(Message.parent_id == question.id).order_by(Message.id)
+    answer = db.session.scalar(answers.limit(1))
     if answer is None:
         raise ConversationGoneError
     return Turn(conversation, question, answer, repeated=True)

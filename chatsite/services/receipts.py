@@ -16,6 +16,7 @@ from sqlalchemy import Row, func, select
 
 from chatsite.database import db
 from chatsite.models import ACTIVE, Conversation, Generation, Message, Role
+from chatsite.services import branches
 from chatsite.services.claims import MOST_TURNS, messages_before
 
 CHARS_PER_TOKEN = 4.0
@@ -164,11 +165,11 @@ def outlook(conversation: Conversation, typed: int = 0) -> Outlook | None:
 
 def _newest(conversation: Conversation) -> Generation | None:
     """The newest finished generation with a receipt that can be counted with."""
+    near = branches.ancestors(conversation.leaf_id, 2 * RECENT)
     query = (
         select(Generation)
-        .join(Message, Generation.message_id == Message.id)
-        .where(Message.conversation_id == conversation.id, Generation.newest, Generation.status.not_in(ACTIVE))
-        .order_by(Message.id.desc())
+        .where(Generation.message_id.in_(near), Generation.newest, Generation.status.not_in(ACTIVE))
+        .order_by(Generation.message_id.desc())
         .limit(RECENT)
         .execution_options(populate_existing=True)
     )
@@ -177,13 +178,11 @@ def _newest(conversation: Conversation) -> Generation | None:
 
 def _rows(conversation: Conversation) -> Sequence[Row[Any]]:
     """The messages that can be turns of the next prompt, the oldest first, without their texts."""
-    query = (
-        select(Message.id, Message.role, func.length(Message.text).label("length"))
-        .where(Message.conversation_id == conversation.id, Message.text != "")
-        .order_by(Message.id.desc())
-        .limit(MOST_TURNS)
-    )
-    return list(reversed(db.session.execute(query).all()))
+    shown = branches.ancestors(conversation.leaf_id, MOST_TURNS)
+    columns = Message.id, Message.role, func.length(Message.text).label("length")
+    return db.session.execute(
+        select(*columns).where(Message.id.in_(shown), Message.text != "").order_by(Message.id)
+    ).all()
 
 
 def _costs(generation: Generation, stored: dict[str, Any], rows: Sequence[Row[Any]]) -> list[float]:

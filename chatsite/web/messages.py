@@ -89,4 +89,5 @@ def _post(named: str) -> Turn:
     user = visitor()
     assert user is not None  # noqa: S101 get_conversation found something of theirs.
     typed, token = request.form.get("text", ""), request.form.get("token", "")
-    return messages.post(user, conversation, typed, token, limits(), asked_for(conversation))
+    after = request.form.get("after")
+    return messages.post(user, conversation, typed, token, limits(), asked_for(conversation), after)

@@ -9,8 +9,9 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from chatsite.database import db
-from chatsite.models import Chunk, Conversation, Generation, Message, User
-from tests.web.conftest import Browser, message_ids
+from chatsite.models import Conversation, User
+from tests.web import owned
+from tests.web.conftest import Browser
 
 # What a stranger may ask for, because it shows or changes nothing of anybody.
 PUBLIC = {
@@ -43,12 +44,20 @@ def routes(app: Flask) -> list[tuple[str, str, str]]:
     ]
 
 
+def users(app: Flask) -> list[User]:
+    """Everybody who is stored."""
+    with app.app_context():
+        found = list(db.session.scalars(select(User)))
+        db.session.remove()
+        return found
+
+
 def snapshot(app: Flask) -> list[object]:
     """All that is stored, to compare before and after."""
     with app.app_context():
         found: list[object] = []
-        for model in (User, Conversation, Message, Generation, Chunk):
-            rows = db.session.execute(select(*model.__table__.columns).order_by(*model.__table__.primary_key)).all()
+        for table in db.metadata.sorted_tables:
+            rows = db.session.execute(select(*table.columns).order_by(*table.primary_key)).all()
             found.append([tuple(row) for row in rows])
         db.session.remove()
         return found
@@ -69,27 +78,26 @@ def test_outsider_gets_404_everywhere(
     answer: Callable[..., None],
     finished: bool,
 ) -> None:
-    conversation = alice.start("Mine alone")
-    message = message_ids(alice.get(f"/conversations/{conversation}").text)[-1]
-    if finished:
-        answer()
-    before = snapshot(app)
+    """Neither another user nor somebody who never wrote sees or changes anything, by any route."""
     charlie = browser()
     charlie.get("/")
     checked = 0
+    things: dict[str, str] = {}
     for endpoint, method, rule in routes(app):
         if "<public_id>" not in rule:
             continue
-        name = conversation if rule.startswith("/conversations") else message
+        kind = rule.split("/")[1]
+        things[kind] = things.get(kind) or owned.make(rule, alice, answer if finished else None)
+        before = snapshot(app)
         for person in (bob, charlie):
             for htmx in (False, True):
-                path = rule.replace("<public_id>", name)
+                path = rule.replace("<public_id>", things[kind])
                 response = person.send(method, path, htmx, text="Stolen", mode="retry")
                 assert response.status_code == 404, f"{method} {endpoint}"
-                assert "Mine alone" not in response.text
+                assert owned.SECRET not in response.text
                 checked += 1
+        assert snapshot(app) == before, f"{method} {endpoint}"
     assert checked >= 40
-    assert snapshot(app) == before
 
 
 def test_the_owner_gets_something_else_than_404(app: Flask, alice: Browser, answer: Callable[..., None]) -> None:
@@ -97,10 +105,7 @@ def test_the_owner_gets_something_else_than_404(app: Flask, alice: Browser, answ
     for endpoint, method, rule in routes(app):
         if "<public_id>" not in rule:
             continue
-        conversation = alice.start("Mine alone")
-        message = message_ids(alice.get(f"/conversations/{conversation}").text)[-1]
-        answer()
-        name = conversation if rule.startswith("/conversations") else message
+        name = owned.make(rule, alice, answer)
         response = alice.send(method, rule.replace("<public_id>", name), text="Title", mode="retry")
         assert response.status_code != 404, f"{method} {endpoint}"
 
@@ -131,9 +136,9 @@ def test_a_visitor_is_stored_with_the_first_write_only(app: Flask, alice: Browse
     alice.get("/")
     alice.get("/conversations")
     alice.ask("")
-    assert snapshot(app)[0] == []
+    assert not any(snapshot(app))
     alice.start()
-    assert len(snapshot(app)[0]) == 1  # type: ignore[arg-type]
+    assert len(users(app)) == 1
 
 
 def test_the_identity_is_a_private_cookie_and_only_its_hash_is_stored(app: Flask, alice: Browser) -> None:
