@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from flask import Flask
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import aliased
 
 from chatsite import create_app
 from chatsite.database import db, now, write
@@ -94,8 +95,23 @@ def _store(user_id: int, numbers: range, turns: int, total: int) -> None:
         stored = session.execute(
             insert(Message).returning(Message.id, Message.role, sort_by_parameter_order=True), said
         ).all()
+        _link(ids)
         answers = [message_id for message_id, role in stored if role is Role.ASSISTANT]
         session.execute(insert(Generation), [_generation(user_id, message_id) for message_id in answers])
+
+
+def _link(conversations: Sequence[int]) -> None:
+    """Make the messages of each conversation one branch, in the order of their ids."""
+    earlier = aliased(Message)
+    above = select(func.max(earlier.id)).where(
+        earlier.conversation_id == Message.conversation_id, earlier.id < Message.id
+    )
+    last = select(func.max(Message.id)).where(Message.conversation_id == Conversation.id)
+    ours = update(Message).where(Message.conversation_id.between(conversations[0], conversations[-1]))
+    for values in ({"parent_id": above.scalar_subquery()}, {"shown": True}):
+        db.session.execute(ours.values(**values).execution_options(synchronize_session=False))
+    leaves = update(Conversation).where(Conversation.id.between(conversations[0], conversations[-1]))
+    db.session.execute(leaves.values(leaf_id=last.scalar_subquery()).execution_options(synchronize_session=False))
 
 
 def _conversation(user_id: int, moment: object, number: int) -> dict[str, object]:
@@ -105,7 +121,7 @@ def _conversation(user_id: int, moment: object, number: int) -> dict[str, object
 
 def _messages(conversation_id: int, turns: int) -> list[dict[str, object]]:
     said = [(Role.USER, "A question of the usual length, about this and that?"), (Role.ASSISTANT, ANSWER)] * turns
-    common = {"conversation_id": conversation_id}
+    common = {"conversation_id": conversation_id, "shown": False}
     return [{**common, "public_id": public_id(), "role": role, "text": text} for role, text in said]
 
 

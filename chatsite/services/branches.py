@@ -75,18 +75,26 @@ def first_since(conversation: Conversation, moment: datetime) -> int | None:
 
 def places(messages: Iterable[Message]) -> dict[int, Place]:
     """Where each of some messages stands among its versions, by its id; those without other versions are left out."""
-    rows = list(messages)
-    if not rows:
-        return {}
+    roots: list[int] = []
+    others: list[int] = []
+    for row in messages:
+        (roots if row.parent_id is None else others).append(row.id)
     each, other = aliased(Message), aliased(Message)
-    alike = (other.conversation_id == each.conversation_id) & _same_parent(each, other)
+    # Two ways of being alike are two queries: one condition for both finds its rows by neither of the indexes.
+    first = (other.conversation_id == each.conversation_id) & other.parent_id.is_(None)
+    return {**_places(each, other, first, roots), **_places(each, other, other.parent_id == each.parent_id, others)}
+
+
+def _places(each: Any, other: Any, alike: Any, ids: Sequence[int]) -> dict[int, Place]:
+    """The places of the messages `each` of those ids among the `other` messages that are `alike`."""
+    if not ids:
+        return {}
     number = select(func.count()).where(alike, other.id <= each.id).scalar_subquery()
     count = select(func.count()).where(alike).scalar_subquery()
     previous = select(other.public_id).where(alike, other.id < each.id).order_by(other.id.desc()).limit(1)
     following = select(other.public_id).where(alike, other.id > each.id).order_by(other.id).limit(1)
     query = select(each.id, number, count, previous.scalar_subquery(), following.scalar_subquery())
-    query = query.where(each.id.in_([row.id for row in rows]))
-    return {row[0]: Place(*row[1:]) for row in db.session.execute(query) if row[2] > 1}
+    return {row[0]: Place(*row[1:]) for row in db.session.execute(query.where(each.id.in_(ids))) if row[2] > 1}
 
 
 def put(conversation: Conversation, parent_id: int | None, **values: Any) -> Message:
@@ -184,10 +192,6 @@ def _hide_versions(conversation_id: int, parents: Sequence[int | None]) -> None:
         db.session.execute(hide.where(Message.conversation_id == conversation_id, Message.parent_id.is_(None)))
     for batch in _batches([parent for parent in parents if parent is not None]):
         db.session.execute(hide.where(Message.parent_id.in_(batch)))
-
-
-def _same_parent(one: Any, other: Any) -> Any:
-    return (other.parent_id == one.parent_id) | (other.parent_id.is_(None) & one.parent_id.is_(None))
 
 
 def _up(message_id: int, limit: int) -> CTE:
