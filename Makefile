@@ -30,8 +30,11 @@ dev: $(VENV)/.dev-stamp ## Start the site with the debugger, reloading code that
 setup: $(VENV)/.run-stamp ## Install, and fetch the model, but start nothing.
 	@$(BIN)/chatsite setup
 
+# Most tests wait for processes and browsers, so two at a time take little more than half of the time.
+TESTERS ?= 2
+
 test: $(VENV)/.dev-stamp ## Run all tests.
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(TESTERS)
 
 KILLS ?= 200
 

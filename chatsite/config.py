@@ -137,6 +137,9 @@ SETTINGS = (
     Setting("SECURE_COOKIES", flag, "0", "Send cookies over HTTPS only. Set it wherever the site is reached by HTTPS."),
     Setting("LANGUAGE", choice("en", "es"), "en", "Language when the browser asks for none that we have."),
     Setting("MESSAGE_CHARS", number(1, 1_000_000), "8000", "Longest message a visitor may post, in characters."),
+    Setting(
+        "IMPORT_MB", number(1, 100_000), "1024", "Most that one visitor may have waiting to be imported, in megabytes."
+    ),
     Setting("QUEUE_PER_USER", number(1, 1000), "3", "Answers one visitor may have waiting or being written at a time."),
     Setting("QUEUE_TOTAL", number(1, 100_000), "50", "Answers that may be waiting or being written in all."),
     Setting("STREAMS_PER_USER", number(1, 1000), "12", "Answers one visitor may watch at a time, in one web worker."),

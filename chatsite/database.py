@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -28,6 +29,10 @@ log = structlog.get_logger()
 
 LARGEST_WAL = 64 * 1024 * 1024
 CACHE_KIB = 16 * 1024
+# Nobody can write while the log is waiting to be emptied.
+SCRUB_WAIT_MS = 250
+# Written anew in less than half a second, and in memory meanwhile.
+LARGEST_REWRITE = 64 * 1024 * 1024
 
 
 class Base(DeclarativeBase):
@@ -110,12 +115,60 @@ def prepare_sqlite(engine: Engine, version: tuple[int, int, int] | None = None, 
         cursor.execute(f"PRAGMA journal_size_limit={LARGEST_WAL}")
         cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         cursor.execute("PRAGMA temp_store=MEMORY")
+        # What is deleted is gone from the file: its place is overwritten, which costs next to nothing.
+        cursor.execute("PRAGMA secure_delete=ON")
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         immediate = connection.get_execution_options().get("immediate", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def scrub() -> bool:
+    """See that no file keeps what was deleted: the log of a SQLite database holds it until the log is emptied.
+
+    Returns whether that was possible; it is not while somebody reads or writes, and waits only a moment for that. The
+    pages themselves are overwritten as they are freed (`secure_delete`). Other databases look after themselves.
+    """
+    if db.engine.dialect.name != "sqlite" or _log_is_empty():
+        return True
+    connection = db.engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        patience = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
+        cursor.execute(f"PRAGMA busy_timeout={SCRUB_WAIT_MS}")
+        busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        cursor.execute(f"PRAGMA busy_timeout={patience}")
+        cursor.close()
+    finally:
+        connection.close()
+    return not busy
+
+
+def rewrite(most: int = LARGEST_REWRITE) -> bool:
+    """Have SQLite write its file anew, and then `scrub`: what it left in unused places when it moved rows is gone too.
+
+    A file of more than `most` bytes is only scrubbed, since nobody can write meanwhile. Returns whether it was done.
+    """
+    if db.engine.dialect.name != "sqlite":
+        return True
+    if Path(str(db.engine.url.database)).stat().st_size > most:
+        return scrub()
+    connection = db.engine.raw_connection()
+    try:
+        connection.cursor().execute("VACUUM")
+    except sqlite.OperationalError as error:
+        log.info("rewrite_put_off", reason=str(error))
+        return False
+    finally:
+        connection.close()
+    return scrub()
+
+
+def _log_is_empty() -> bool:
+    log_file = Path(f"{db.engine.url.database}-wal")
+    return not log_file.exists() or log_file.stat().st_size == 0
 
 
 class Watch:

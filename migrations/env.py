@@ -7,6 +7,7 @@ from flask import current_app
 from sqlalchemy import text
 
 from chatsite.database import Moment
+from chatsite.models.search import include_name
 
 db = current_app.extensions["migrate"].db
 
@@ -33,6 +34,7 @@ def run() -> None:
             render_as_batch=True,
             compare_type=True,
             render_item=render_item,
+            include_name=include_name,
             transactional_ddl=True,
         )
         with context.begin_transaction():

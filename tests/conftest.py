@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from jinja2 import StrictUndefined
-from sqlalchemy import text
+from sqlalchemy import create_engine, make_url, text
 
 from chatsite import create_app
 from chatsite.database import Base, db
@@ -72,7 +73,22 @@ def postgres_url() -> str:
         if os.environ.get("CHATSITE_REQUIRE_POSTGRES") == "1":
             pytest.fail("CHATSITE_TEST_POSTGRES_URL is not set, and PostgreSQL is required.")
         pytest.skip("NOT TESTED ON POSTGRESQL: CHATSITE_TEST_POSTGRES_URL names no server.")
-    return POSTGRES_URL
+    return _database_of(os.environ.get("PYTEST_XDIST_WORKER", ""))
+
+
+@lru_cache
+def _database_of(worker: str) -> str:
+    """The address of the database of one test process: those that run side by side have one each."""
+    url = make_url(POSTGRES_URL)
+    if not worker:
+        return POSTGRES_URL
+    name = f"{url.database}_{worker}"
+    engine = create_engine(url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        if connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}) is None:
+            connection.execute(text(f'CREATE DATABASE "{name}"'))
+    engine.dispose()
+    return url.set(database=name).render_as_string(hide_password=False)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,16 @@ def runner(parent: int) -> None:
     run(parent)
 
 
+@commands.command(hidden=True)
+@click.argument("owner")
+@click.option("--parent", type=int, required=True)
+def importer(owner: str, parent: int) -> None:
+    """Import, as OWNER, the files that wait; runners start this."""
+    from chatsite.cli.importer import run
+
+    run(owner, parent)
+
+
 @commands.command()
 def migrate() -> None:
     """Check the settings and bring the database up to date."""
@@ -141,6 +151,14 @@ def backup(file: Path) -> None:
     from chatsite.cli.backup import back_up
 
     back_up(file)
+
+
+@commands.command()
+def reindex() -> None:
+    """Index all messages and titles for search anew; needed only if the doctor says so."""
+    from chatsite.cli.database import reindex
+
+    reindex()
 
 
 @commands.command()

@@ -45,8 +45,9 @@ def _copy(source: str, draft: Path) -> None:
         connection.execute("VACUUM INTO ?", (str(draft),))
     finally:
         connection.close()
-    copy = sqlite.connect(str(draft))
+    copy = sqlite.connect(str(draft), isolation_level=None)
     try:
+        _forget_temporary(copy)
         (verdict,) = copy.execute("PRAGMA integrity_check").fetchone()
     finally:
         copy.close()
@@ -54,3 +55,16 @@ def _copy(source: str, draft: Path) -> None:
         raise sqlite.DatabaseError(verdict)
     with draft.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _forget_temporary(copy: sqlite.Connection) -> None:
+    """Take temporary conversations out of a copy, which would outlive them."""
+    columns = {row[1] for row in copy.execute("PRAGMA table_info(conversation)")}
+    # A database that was not migrated yet has none.
+    if "expires_at" not in columns:
+        return
+    for pragma in ("foreign_keys=ON", "secure_delete=ON", "journal_mode=MEMORY"):
+        copy.execute(f"PRAGMA {pragma}").fetchall()
+    gone = copy.execute("DELETE FROM conversation WHERE expires_at IS NOT NULL").rowcount
+    if gone:
+        copy.execute("VACUUM")

@@ -10,7 +10,9 @@ from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy import text
 
+from chatsite import create_app
 from chatsite.database import db
+from chatsite.services import search_indexes
 
 # Any number will do, as long as nothing else in the same PostgreSQL database takes the lock of that number.
 MIGRATION_LOCK = 7_240_771
@@ -20,6 +22,13 @@ def bring_up_to_date(app: Flask) -> None:
     """Apply the migrations that are missing; whoever does the same at the same time waits."""
     with app.app_context(), _alone(app):
         upgrade()
+        db.session.remove()
+
+
+def reindex() -> None:
+    """Index everything for search anew."""
+    with create_app().app_context():
+        search_indexes.rebuild()
         db.session.remove()
 
 

@@ -22,7 +22,7 @@ from chatsite.engine.decoding.native import library
 from chatsite.engine.weights import present
 from chatsite.extensions import MIGRATIONS
 from chatsite.models import RunnerState
-from chatsite.services import runners
+from chatsite.services import runners, search_indexes
 
 Finding = tuple[bool, str]
 
@@ -34,7 +34,7 @@ def examine() -> int:
     """
     app = create_app()
     with app.app_context():
-        findings = [*_software(), _database(), _model(app), *_others(app), _runner(app)]
+        findings = [*_software(), _database(), _search_index(), _model(app), *_others(app), _runner(app)]
     for well, line in findings:
         click.echo(("ok    " if well else "MEND  ") + line)
     return 0 if all(well for well, _ in findings) else 1
@@ -65,6 +65,17 @@ def _database() -> Finding:
     if current != newest:
         return False, f"database {address} is at {current}, not at {newest}: run `chatsite migrate`"
     return True, f"database {address} at {current}"
+
+
+def _search_index() -> Finding:
+    """Whether all messages can be found."""
+    try:
+        drift = search_indexes.drift()
+    except SQLAlchemyError:
+        return False, "search index unknown: the database cannot be read"
+    if drift:
+        return False, f"search index: {drift} messages are missing or left over: run `chatsite reindex`"
+    return True, "search index complete"
 
 
 def _model(app: Flask) -> Finding:

@@ -1,5 +1,6 @@
 """Columns and relations; rules live in the services."""
 
+import chatsite.models.search  # noqa: F401 It hears when the tables are made, and makes what searches them.
 from chatsite.models.conversation import Conversation
 from chatsite.models.generation import ACTIVE, Chunk, Generation, Status
 from chatsite.models.importing import Import, ImportNote, ImportPart, ImportState, Outcome

@@ -49,6 +49,7 @@ class Conversation(Base):
     __table_args__ = (
         # A form for a new conversation that is sent twice makes one conversation.
         UniqueConstraint("user_id", "client_token"),
+        Index("ix_conversation_user_id_id", "user_id", "id"),
         Index("ix_conversation_newest", "user_id", "pinned", "updated_at", "id", **where(LISTED)),
         Index("ix_conversation_archived", "user_id", "archived_at", "id", **where(ARCHIVED)),
         Index("ix_conversation_trashed", "user_id", "deleted_at", "id", **where(TRASHED)),

@@ -63,7 +63,8 @@ class Generation(Base):
     model: Mapped[str | None] = mapped_column(String(200))
     preset: Mapped[str | None] = mapped_column(String(16))
     persona: Mapped[str | None] = mapped_column(String(80))
-    instructions: Mapped[str | None] = mapped_column(Text)
+    # Pages of many answers have no use for it.
+    instructions: Mapped[str | None] = mapped_column(Text, deferred=True)
     numbers: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     takes_over: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     resets: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())

@@ -77,7 +77,10 @@ class ImportNote(Base):
     """What became of one conversation of a file, in the order of the file; `reason` says why it was skipped."""
 
     __tablename__ = "import_note"
-    __table_args__ = (Index("ix_import_note_conversation_id", "conversation_id"),)
+    __table_args__ = (
+        Index("ix_import_note_conversation_id", "conversation_id"),
+        Index("ix_import_note_outcome", "import_id", "outcome", "seq"),
+    )
 
     import_id: Mapped[int] = mapped_column(ForeignKey("import.id", ondelete="CASCADE"), primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -24,9 +24,9 @@ class Message(Base):
     """One turn of a conversation. `parent_id` is the message that it follows; None for one that begins a conversation.
 
     Messages of the same parent are versions of each other, and just one of them is `shown`: from any message on, the
-    branch that is shown goes down by the children that are. A message has a greater `id` than its parent. A question
-    that is `comparing` has several answers beside each other, of which none is chosen yet. `origin` is the id that an
-    imported message had, where it could not keep it.
+    branch that is shown goes down by the children that are. A message has a greater `id` than its parent. Answers that
+    are `comparing` are shown beside each other, and none of them is chosen yet. `origin` is the id that an imported
+    message had, where it could not keep it.
 
     `text` is settled text. While an answer is being written its newest part lies in the chunks of `generation`, the
     newest generation that wrote at it; it moves here, and the chunks go, when that generation ends.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, Integer, String, Text
+from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from chatsite.database import Base, Moment, now
@@ -21,7 +21,8 @@ class Share(Base):
     """A branch as it was when it was shared, from its beginning to `leaf_id`.
 
     Messages do not change once something follows them, so the rows themselves are the copy; only the last one can still
-    grow, and its text is kept in `leaf_text`.
+    grow, so its text and the model that wrote it are kept in `leaf_text` and `leaf_model`. `pages` holds the id of the
+    last message of each page, so that any of them is found without walking through the others.
     """
 
     __tablename__ = "share"
@@ -36,6 +37,8 @@ class Share(Base):
     conversation_id: Mapped[int] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"))
     leaf_id: Mapped[int] = mapped_column(Integer)
     leaf_text: Mapped[str] = mapped_column(Text)
+    leaf_model: Mapped[str | None] = mapped_column(String(200))
+    pages: Mapped[list[int]] = mapped_column(JSON)
     title: Mapped[str] = mapped_column(String(TITLE_CHARS))
     created_at: Mapped[datetime] = mapped_column(Moment, default=now)
     updated_at: Mapped[datetime] = mapped_column(Moment, default=now)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import structlog
 from flask import Flask
@@ -32,10 +33,13 @@ from chatsite.engine import (
 )
 from chatsite.errors import ChatsiteError
 from chatsite.models import RunnerState, Status
+from chatsite.runner.importing import Importing
 from chatsite.runner.library import Library
 from chatsite.runner.receipts import compact
+from chatsite.runner.sweeper import Sweeper
 from chatsite.services import claims, runners
 from chatsite.services.claims import Claim, Written
+from chatsite.services.settings import NUMBERS
 
 log = structlog.get_logger()
 
@@ -79,6 +83,8 @@ class Runner:
         self._next_beat = 0.0
         self._next_look = 0.0
         self._watch = Watch()
+        self._sweeper = Sweeper()
+        self._importing = Importing(app.config)
 
     def run(self) -> bool:
         """Load the model and write answers; returns whether it ended because it was asked to."""
@@ -140,6 +146,8 @@ class Runner:
     def _tend(self, ready: bool = False) -> None:
         if self._library:
             self._library.tend(ready)
+        self._sweeper.tend()
+        self._importing.tend()
 
     def _take(self, event: Event) -> None:
         """Note what the engine says of an answer; what it says of one that is ours no longer is dropped."""
@@ -206,12 +214,17 @@ class Runner:
             log.info("generation_claimed", generation=claim.generation_id, attempt=claim.attempt)
 
     def _request(self, claim: Claim) -> Request:
-        left = max(1, self._options.max_new_tokens - claim.tokens)
+        wishes: dict[str, Any] = {name: value for name, value in claim.numbers.items() if name in NUMBERS}
+        most = min(self._options.max_new_tokens, wishes.get("max_new_tokens", self._options.max_new_tokens))
+        wishes["max_new_tokens"] = max(1, most - claim.tokens)
+        # A seed that an earlier attempt drew with goes on drawing what it would have drawn.
+        wishes["seed"] = wishes.get("seed") if claim.seed is None else claim.seed
         return Request(
             id=claim.generation_id,
             turns=claim.turns,
             prefix=claim.prefix,
-            options=replace(self._options, max_new_tokens=left, seed=claim.seed, preset=_preset(claim)),
+            options=replace(self._options, preset=_preset(claim), **wishes),
+            persona=claim.instructions,
             model=claim.model or "",
         )
 
@@ -233,6 +246,7 @@ class Runner:
         runners.farewell(self.owner)
         if self._library:
             self._library.close()
+        self._importing.close()
         self._watch.close()
 
     def _in_context(self, work: Callable[[], None]) -> None:

@@ -22,7 +22,8 @@ def compact(receipt: Receipt, turns: Sequence[Turn]) -> dict[str, Any]:
         "used": receipt.used,
         "kept": receipt.kept,
         "frame": receipt.frame,
-        "persona": list(receipt.persona),
+        # The generation has the text of it.
+        "persona": bool(receipt.persona),
         "options": receipt.options,
         "turns": seen,
     }

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from chatsite.database import db, write
-from chatsite.models import Conversation, Generation, User
+from chatsite.models import Conversation, Generation, Import, Persona, Share, Undo, User
+from chatsite.services import tags
 
 TOKEN_BYTES = 32
 
@@ -54,6 +55,20 @@ def join(other: User, user: User) -> None:
         return
     gone, stays = other.id, user.id
     with write() as session:
-        for owned in (Conversation, Generation):
+        _forget_common_origins(gone, stays)
+        tags.join(gone, stays)
+        for owned in (Conversation, Generation, Persona, Share, Import, Undo):
             session.execute(update(owned).where(owned.user_id == gone).values(user_id=stays))
+        draft = session.scalar(select(User.draft).where(User.id == gone))
+        if draft:
+            session.execute(
+                update(User).where(User.id == stays, func.coalesce(User.draft, "") == "").values(draft=draft)
+            )
         session.execute(delete(User).where(User.id == gone))
+
+
+def _forget_common_origins(gone: int, stays: int) -> None:
+    """What both imported is there twice, and only one of the two can keep the name that it came with."""
+    theirs = select(Conversation.origin).where(Conversation.user_id == stays, Conversation.origin.is_not(None))
+    twice = update(Conversation).where(Conversation.user_id == gone, Conversation.origin.in_(theirs))
+    db.session.execute(twice.values(origin=None).execution_options(synchronize_session=False))

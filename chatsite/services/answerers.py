@@ -59,12 +59,12 @@ def of(site: Known, conversation: Conversation, model: str | None = None, preset
 
 
 def again(site: Known, message: Message, keep_text: bool) -> Answerer:
-    """Who writes an answer once more: who wrote what is kept of it, if they can; else who answers next.
+    """Who writes an answer once more: who wrote what is kept of it or is compared, if they can; else who answers next.
 
     Raises what `check` raises.
     """
     before = message.generation
-    if keep_text and before and before.model and is_here(site, before.model):
+    if (keep_text or message.comparing) and before and before.model and is_here(site, before.model):
         return Answerer(before.model, before.preset)
     return of(site, message.conversation)
 

@@ -15,6 +15,7 @@ from sqlalchemy import CTE, Integer, Select, func, insert, literal, select, upda
 from sqlalchemy.orm import aliased
 
 from chatsite.database import db, write
+from chatsite.errors import AnswerRunningError, TemporaryChatError
 from chatsite.models import Conversation, Generation, Message, User
 from chatsite.models.conversation import TITLE_CHARS
 from chatsite.services import conversations
@@ -145,6 +146,18 @@ def copy(user: User, leaf: Message, title: str, with_receipts: bool = True) -> C
         _copy_generations(user_id, copies, with_receipts)
         made.leaf_id = copies[leaf_id]
         return made
+
+
+def fork(user: User, leaf: Message) -> Conversation:
+    """A new conversation of the user's that begins as the branch of one of their messages, down to that message.
+
+    Raises AnswerRunningError for an answer that is not finished, and TemporaryChatError.
+    """
+    if leaf.active:
+        raise AnswerRunningError
+    if leaf.conversation.expires_at:
+        raise TemporaryChatError
+    return copy(user, leaf, leaf.conversation.title)
 
 
 def _copy_messages(made: Conversation, ids: Sequence[int]) -> dict[int, int]:

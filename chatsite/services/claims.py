@@ -7,7 +7,7 @@ whose work somebody else claimed, changes nothing any more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -27,7 +27,8 @@ class Claim:
     """A generation that a runner took up: what to answer to, and what is written already (`prefix`).
 
     `tokens` is how many of its tokens this generation had under earlier attempts, and `seed` what those drew with.
-    `model` and `preset` say who answers and how; None leaves either to the engine.
+    `model` and `preset` say who answers and how; None leaves either to the engine. `instructions` is what the model is
+    told before all turns, line by line, and `numbers` are the options that were set by hand.
     """
 
     generation_id: int
@@ -38,6 +39,8 @@ class Claim:
     seed: int | None
     model: str | None = None
     preset: str | None = None
+    instructions: tuple[str, ...] = ()
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -197,7 +200,18 @@ def _claim(row: Generation) -> Claim:
     if generations.undecided(row.id):
         _begin_anew(row)
     prefix = answer.text + generations.written(row.id)
-    return Claim(row.id, row.attempt, _turns_before(answer), prefix, row.tokens, _seed(row), row.model, row.preset)
+    return Claim(
+        row.id,
+        row.attempt,
+        _turns_before(answer),
+        prefix,
+        row.tokens,
+        _seed(row),
+        row.model,
+        row.preset,
+        tuple(row.instructions.split("\n")) if row.instructions else (),
+        row.numbers or {},
+    )
 
 
 def _begin_anew(row: Generation) -> None:

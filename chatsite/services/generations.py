@@ -5,6 +5,7 @@ What runners do with them is in `chatsite.services.claims`, how they are watched
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select
@@ -14,8 +15,9 @@ from chatsite.database import db, now, write
 from chatsite.engine import Preset
 from chatsite.errors import NotFoundError, NotRepeatableError, OwnQueueFullError, QueueFullError
 from chatsite.models import ACTIVE, Chunk, Conversation, Generation, Message, Status
-from chatsite.services import branches
+from chatsite.services import branches, settings
 from chatsite.services.answerers import Answerer
+from chatsite.services.settings import Settings
 
 # The answer before is two steps up; a few more in case that questions follow each other.
 NEAR = 6
@@ -43,12 +45,12 @@ def is_running(conversation_id: int) -> bool:
     return db.session.scalar(query.limit(1)) is not None
 
 
-def admit(user_id: int, limits: Limits) -> None:
-    """Check that the queue has a place. Raises OwnQueueFullError or QueueFullError."""
+def admit(user_id: int, limits: Limits, places: int = 1) -> None:
+    """Check that the queue has so many places. Raises OwnQueueFullError or QueueFullError."""
     active = select(func.count()).where(Generation.status.in_(ACTIVE))
-    if (db.session.scalar(active.where(Generation.user_id == user_id)) or 0) >= limits.per_user:
+    if (db.session.scalar(active.where(Generation.user_id == user_id)) or 0) + places > limits.per_user:
         raise OwnQueueFullError
-    if (db.session.scalar(active) or 0) >= limits.total:
+    if (db.session.scalar(active) or 0) + places > limits.total:
         raise QueueFullError
 
 
@@ -67,6 +69,17 @@ def stop(message: Message) -> None:
             generation.cancel_requested = True
 
 
+def stop_all(user_id: int, conversation_ids: Collection[int]) -> None:
+    """End all answers of some conversations here and now, in the write under way; runners find that they lost them."""
+    query = select(Generation, Message.conversation_id).join(Message, Message.id == Generation.message_id)
+    # What a user has under way is bounded by the queue, and their conversations are not.
+    for generation, conversation_id in db.session.execute(
+        query.where(Generation.user_id == user_id, Generation.status.in_(ACTIVE))
+    ).all():
+        if conversation_id in conversation_ids:
+            settle(generation, Status.STOPPED, "cancelled")
+
+
 def can_retry(message: Message) -> bool:
     """Whether Retry makes sense: the answer failed, was interrupted or was stopped."""
     return message.status in RETRYABLE
@@ -81,12 +94,14 @@ def can_continue(message: Message) -> bool:
     return cut or generation.status in CONTINUABLE
 
 
-def queue(answer: Message, conversation: Conversation, answerer: Answerer) -> None:
-    """Have `answerer` write an answer, in the write under way."""
+def queue(answer: Message, conversation: Conversation, answerer: Answerer, wishes: Settings | None = None) -> None:
+    """Have `answerer` write an answer, in the write under way: by the settings of its conversation, or by `wishes`."""
     earlier = _before(answer)
     generation = Generation(message_id=answer.id, user_id=conversation.user_id)
     generation.model, generation.preset = answerer.model, answerer.preset
+    settings.put(generation, wishes or settings.of(conversation))
     generation.takes_over = earlier is not None and answerer.model not in {None, earlier.model}
+    generation.resets = earlier is not None and not settings.alike(settings.of(generation), settings.of(earlier))
     db.session.add(generation)
 
 
@@ -119,7 +134,9 @@ def repeat(message: Message, keep_text: bool, limits: Limits, answerer: Answerer
         session.flush()
         found.text = found.text if keep_text else ""
         talk = found.conversation
-        queue(found, talk, answerer or Answerer(talk.model, talk.preset))
+        # What goes on with a text goes on by the settings of who began it.
+        wishes = settings.of(generation if keep_text else talk)
+        queue(found, talk, answerer or Answerer(talk.model, talk.preset), wishes)
 
 
 def hasten(message: Message) -> None:
@@ -137,7 +154,8 @@ def hasten(message: Message) -> None:
         slow.newest = False
         session.flush()
         answer = session.get_one(Message, message_id)
-        queue(answer, answer.conversation, Answerer(slow.model, Preset.BALANCED.value))
+        quick = Answerer(slow.model, Preset.BALANCED.value)
+        queue(answer, answer.conversation, quick, settings.of(slow))
 
 
 def settle(generation: Generation, status: Status, reason: str, error: str | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ from sqlalchemy.orm import joinedload
 from chatsite.database import db, now, write
 from chatsite.errors import (
     AnswerRunningError,
-    ControlCharactersError,
     ConversationGoneError,
     EmptyMessageError,
     MessageTooLongError,
@@ -21,13 +19,14 @@ from chatsite.errors import (
 )
 from chatsite.models import Conversation, Message, Role, User
 from chatsite.models.conversation import TITLE_CHARS
-from chatsite.services import branches, conversations, generations
+from chatsite.services import branches, comparisons, conversations, drafts, generations, settings
 from chatsite.services.answerers import Answerer
 from chatsite.services.generations import Limits
+from chatsite.services.settings import Settings
+from chatsite.services.texts import kinds, tidy
 
 WINDOW = 60
 TOKEN_CHARS = 64
-WHITE_SPACE = {"\n", "\t"}
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,8 @@ def check(text: str, most: int) -> str:
 
     Raises EmptyMessageError, ControlCharactersError or MessageTooLongError (more than `most` characters).
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
-    kinds = {unicodedata.category(character) for character in set(text) - WHITE_SPACE}
-    if kinds & {"Cc", "Cs"}:
-        raise ControlCharactersError
-    if not any(kind[0] not in "ZC" for kind in kinds):
+    text = tidy(text)
+    if not any(kind[0] not in "ZC" for kind in kinds(text)):
         raise EmptyMessageError
     if len(text) > most:
         raise MessageTooLongError(most=most, length=len(text))
@@ -57,12 +53,22 @@ def check(text: str, most: int) -> str:
 
 
 def start(
-    user: User, text: str, client_token: str, title: str, limits: Limits, answerer: Answerer | None = None
+    user: User,
+    text: str,
+    client_token: str,
+    title: str,
+    limits: Limits,
+    answerer: Answerer | None = None,
+    wishes: Settings | None = None,
+    rivals: Sequence[Answerer] = (),
+    known: str = "",
+    temporary: bool = False,
 ) -> Turn:
-    """Begin a conversation with its first question, which `answerer` answers as all that follow.
+    """Begin a conversation with its first question, which `answerer` answers as all that follow, and `rivals` as well.
 
     `client_token` names the form it was typed in: the same one again gives the same turn back. `title` heads the new
-    conversation. Raises what `check` raises, QueueFullError or OwnQueueFullError; nothing is stored then.
+    conversation, `wishes` are its settings, `known` is the edition of the draft that is sent. Raises what `check`
+    raises, QueueFullError or OwnQueueFullError; nothing is stored then.
     """
     client_token = client_token[:TOKEN_CHARS]
     user_id = user.id
@@ -73,10 +79,14 @@ def start(
                 return done
             text = check(text, limits.message_chars)
             conversation = Conversation(user_id=user_id, title=title[:TITLE_CHARS], client_token=client_token or None)
+            conversation.expires_at = now() if temporary else None
             _entrust(conversation, answerer)
+            if wishes:
+                settings.put(conversation, wishes)
             session.add(conversation)
+            drafts.take(session.get_one(User, user_id), text, known)
             session.flush()
-            return _ask(conversation, text, client_token, limits, None)
+            return _ask(conversation, text, client_token, limits, None, rivals)
     except IntegrityError:
         # The same form arrived twice at the same instant in PostgreSQL, and the other one was first.
         found = _started(user_id, client_token)
@@ -93,8 +103,12 @@ def post(
     limits: Limits,
     answerer: Answerer | None = None,
     after: str | None = None,
+    rivals: Sequence[Answerer] = (),
+    known: str = "",
 ) -> Turn:
     """Ask the next question of a conversation; `answerer` answers from here on, or else who did before.
+
+    With `rivals` their answers stand beside that one, to be compared. `known` is the edition of the draft that is sent.
 
     The question follows the branch of the message named `after`, the last one that the asker saw, and else the branch
     that is shown. Raises what `start` raises, ConversationGoneError, and AnswerRunningError while an answer is being
@@ -111,7 +125,8 @@ def post(
         if generations.is_running(conversation_id):
             raise AnswerRunningError
         _entrust(conversation, answerer)
-        return _ask(conversation, text, client_token, limits, _parent(conversation, after))
+        drafts.take(conversation, text, known)
+        return _ask(conversation, text, client_token, limits, _parent(conversation, after), rivals)
 
 
 def edit(
@@ -156,7 +171,7 @@ def answer_again(user: User, answer: Message, limits: Limits, answerer: Answerer
         _entrust(conversation, answerer)
         made = branches.put(conversation, question_id, role=Role.ASSISTANT)
         generations.queue(made, conversation, Answerer(conversation.model, conversation.preset))
-        conversation.updated_at = now()
+        conversations.touch(conversation)
         return made
 
 
@@ -174,6 +189,11 @@ def get(user: User | None, public_id: str) -> Message:
     if found is None:
         raise NotFoundError
     return found
+
+
+def by_id(message_id: int) -> Message:
+    """The message of that row, which belongs to somebody who was asked for before."""
+    return db.session.get_one(Message, message_id)
 
 
 @dataclass(frozen=True)
@@ -254,13 +274,22 @@ def _parent(conversation: Conversation, after: str | None) -> int | None:
     return end
 
 
-def _ask(conversation: Conversation, text: str, client_token: str, limits: Limits, parent_id: int | None) -> Turn:
-    """Store the question, its empty answer and the queued generation, in the write under way."""
-    generations.admit(conversation.user_id, limits)
+def _ask(
+    conversation: Conversation,
+    text: str,
+    client_token: str,
+    limits: Limits,
+    parent_id: int | None,
+    rivals: Sequence[Answerer] = (),
+) -> Turn:
+    """Store the question, its empty answers and their queued generations, in the write under way."""
+    generations.admit(conversation.user_id, limits, 1 + len(rivals))
+    comparisons.end(parent_id)
     question = branches.put(conversation, parent_id, role=Role.USER, text=text, client_token=client_token or None)
     answer = branches.put(conversation, question.id, role=Role.ASSISTANT)
     generations.queue(answer, conversation, Answerer(conversation.model, conversation.preset))
-    conversation.updated_at = now()
+    comparisons.enter(conversation, answer, rivals)
+    conversations.touch(conversation)
     return Turn(conversation, question, answer)
 
 

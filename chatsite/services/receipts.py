@@ -94,7 +94,7 @@ def reading(answer: Message) -> Reading | None:
         family=str(stored.get("family", "")),
         budget=int(stored.get("budget", 0)),
         used=int(stored.get("used", 0)),
-        persona=tuple(stored.get("persona") or ()),
+        persona=_persona(stored, answer.generation),
         turns=tuple(_turn(row, text) for row, text in lined_up),
         options=dict(stored.get("options") or {}),
     )
@@ -104,6 +104,14 @@ def _receipt(generation: Generation | None) -> dict[str, Any]:
     """The stored receipt, or nothing where there is none that says anything of turns."""
     stored = generation.receipt if generation else None
     return stored if isinstance(stored, dict) and stored.get("turns") else {}
+
+
+def _persona(stored: dict[str, Any], generation: Generation | None) -> tuple[str, ...]:
+    """What the model was told before all turns; receipts of earlier versions hold it themselves."""
+    told = stored.get("persona") or ()
+    if told is not True:
+        return tuple(told)
+    return (generation.instructions,) if generation and generation.instructions else ()
 
 
 def _turn(row: Sequence[Any], text: str) -> ReadTurn:
@@ -146,10 +154,12 @@ def outlook(conversation: Conversation, typed: int = 0) -> Outlook | None:
     """What the model will see of a conversation when the next question has `typed` characters.
 
     It is an estimate from the newest receipt: what came after that and what is typed is counted by its length. None
-    while nothing is known: before the first answer, and before the first one of another model.
+    while nothing is known: before the first answer, and before the first one of another model or by other instructions.
     """
     generation = _newest(conversation)
     if generation is None or generation.model != conversation.model:
+        return None
+    if generation.instructions != conversation.instructions:
         return None
     stored, rows = _receipt(generation), _rows(conversation)
     budget, fixed = int(stored["budget"]), _fixed(stored)

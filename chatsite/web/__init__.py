@@ -13,21 +13,42 @@ def init_app(app: Flask) -> None:
         assets,
         cards,
         choosing,
+        comparisons,
         conversations,
+        drafts,
         errors,
+        exports,
         fragments,
         health,
         htmx,
         hub,
         i18n,
+        imports,
         language,
+        library,
         links,
         messages,
         method,
         models,
+        personas,
+        ratings,
+        reading,
         receipts,
+        search,
         security,
+        selections,
+        settings,
+        shared,
+        shares,
+        shelves,
         streams,
+        tags,
+        temporary,
+        trash,
+        undoing,
+        undos,
+        versions,
+        wishes,
     )
 
     htmx.init_app(app)
@@ -42,6 +63,43 @@ def init_app(app: Flask) -> None:
     receipts.init_app(app)
     choosing.init_app(app)
     cards.init_app(app)
+    wishes.init_app(app)
+    drafts.init_app(app)
+    comparisons.init_app(app)
+    reading.init_app(app)
+    search.init_app(app)
+    versions.init_app(app)
+    shares.init_app(app)
+    undoing.init_app(app)
+    imports.init_app(app)
     method.init_app(app)
-    for module in (conversations, answerers, messages, receipts, streams, models, language, links, health):
+    for module in (
+        exports,
+        imports,
+        conversations,
+        shelves,
+        trash,
+        tags,
+        selections,
+        undos,
+        library,
+        answerers,
+        settings,
+        personas,
+        drafts,
+        comparisons,
+        messages,
+        search,
+        receipts,
+        streams,
+        models,
+        language,
+        links,
+        shares,
+        shared,
+        temporary,
+        health,
+        versions,
+        ratings,
+    ):
         app.register_blueprint(module.bp)

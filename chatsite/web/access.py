@@ -5,8 +5,8 @@ from __future__ import annotations
 import structlog
 from flask import Flask, Response, current_app, g, request, session
 
-from chatsite.models import Conversation, Message, User
-from chatsite.services import accounts, conversations, messages, models
+from chatsite.models import Conversation, Message, Share, User
+from chatsite.services import accounts, conversations, messages, models, shares
 from chatsite.services.generations import Limits
 from chatsite.services.models import Known
 
@@ -67,6 +67,11 @@ def get_message(public_id: str) -> Message:
     message = messages.get(visitor(), public_id)
     name_in_log(message)
     return message
+
+
+def get_share(public_id: str) -> Share:
+    """The share of that name if the visitor made it. Raises NotFoundError."""
+    return shares.get(visitor(), public_id)
 
 
 def name_in_log(message: Message) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, url_for
+from flask import Blueprint, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from chatsite.services import answerers, messages, receipts
@@ -20,7 +20,9 @@ def show() -> Response | str:
     answerer = asked_for(None)
     if headers().wants_fragment:
         return fragment("conversations/_answerer_chosen.html", conversation=None)
-    return redirect(url_for("conversations.new", model=answerer.model, preset=answerer.preset), code=303)
+    persona = request.args.get("persona") or None
+    address = url_for("conversations.new", model=answerer.model, preset=answerer.preset, persona=persona)
+    return redirect(address, code=303)
 
 
 @bp.patch("/conversations/<public_id>/answerer")

@@ -47,6 +47,7 @@ def init_app(app: Flask) -> None:
         beams=generations.beams,
         can_retry=generations.can_retry,
         can_continue=generations.can_continue,
+        words=lambda text: len(text.split()),
     )
 
 

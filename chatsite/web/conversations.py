@@ -1,20 +1,30 @@
-"""Conversations: the front page, the list, one conversation, its title, its end."""
+"""Conversations: the front page, the list, one conversation, its title, its way into the trash."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from functools import partial
 
 from flask import Blueprint, redirect, render_template, request, url_for
+from flask_babel import gettext
 from werkzeug.wrappers import Response
 
-from chatsite.models import Conversation, User
-from chatsite.services import conversations, messages, receipts
+from chatsite.models import Conversation
+from chatsite.services import conversations, messages, receipts, tags, trash
 from chatsite.services.paging import Page, parse_cursor
 from chatsite.web.access import get_conversation, prepare_first_write, visitor
-from chatsite.web.fragments import fragment, sidebar
+from chatsite.web.fragments import address_of, fragment, rows_open, sidebar
 from chatsite.web.htmx import headers, make_response
+from chatsite.web.i18n import day
+from chatsite.web.reading import place_asked_for, window_asked_for
+from chatsite.web.undoing import changed, open_id, user_who_has
 
 bp = Blueprint("conversations", __name__)
+
+# So many rows come at once where the list has a page of its own.
+PAGE_ROWS = 100
+
+# The fragment for a page beside those that are there, by what asks for it.
+SIDES = {"before": "earlier", "later": "later"}
 
 
 @bp.get("/")
@@ -28,33 +38,41 @@ def new() -> str:
 
 @bp.get("/conversations")
 def index() -> Response | str:
-    """A page of the list: bare rows for the sidebar, 204 when there are no more; a page of its own without htmx."""
-    before = request.args.get("before")
-    user = visitor()
-    page: Page[Conversation] = conversations.page(user, before) if user else Page([])
+    """The list: rows for the sidebar, 204 when there are no more; for a page, with boxes to mark many at once.
+
+    `?rows=` is how many rows the sidebar has: so many come back when all are asked for again.
+    """
+    before, rows = request.args.get("before"), request.args.get("rows", 0, type=int)
     if not headers().wants_fragment:
-        return render_template("conversations/index.html", page=page, before=_moment(before), sidebar=sidebar())
+        return _page(before)
+    user = visitor()
+    size = conversations.PAGE_SIZE if before else rows_open()
+    page: Page[Conversation] = conversations.page(user, before, size) if user else Page([])
     if before and not page.items:
         return make_response("", 204)
-    current = request.args.get("current") or _shown_id()
-    return fragment("conversations/_rows.html", page=page, before=_moment(before), current=current)
+    current = request.args.get("current") or open_id()
+    rows = (rows if before else 0) + len(page.items)
+    return fragment("conversations/_rows.html", page=page, before=_heading(before), current=current, rows=rows)
 
 
 @bp.get("/conversations/<public_id>")
 def show(public_id: str) -> Response | str:
-    """One conversation: its newest messages, or those before `?before=`; only these for htmx.
+    """One conversation where it is asked for: at its end, at a message (`?at=`), at a day (`?on=`).
 
-    `?after=` is what a tab that was away asks: what became of the last message it knows, and what came after it.
+    htmx asks for the pages beside those it has (`?before=`, `?later=`), and for what is new in a tab that was away
+    (`?after=`): what became of the last message it knows, and what came after it.
     """
     conversation = get_conversation(public_id)
-    before, after = request.args.get("before"), request.args.get("after")
-    if after and headers().wants_fragment:
-        return _news(conversation, after)
-    window = messages.window(conversation, before)
-    if before and headers().wants_fragment:
-        view = receipts.outlook(conversation)
-        return fragment("messages/_earlier.html", conversation=conversation, window=window, view=view)
-    values = {"conversation": conversation, "window": window, "before": before}
+    after = request.args.get("after")
+    if after is not None and headers().wants_fragment:
+        return _news(conversation, after) if after else make_response("", 204)
+    if place := place_asked_for(conversation):
+        return redirect(address_of(place), code=303)
+    window = window_asked_for(conversation)
+    values = {"conversation": conversation, "window": window}
+    for side in ("before", "later"):
+        if side in request.args and headers().wants_fragment:
+            return fragment(f"messages/_{SIDES[side]}.html", **values, view=receipts.outlook(conversation))
     return render_template("conversations/show.html", **values, sidebar=sidebar(conversation))
 
 
@@ -63,7 +81,7 @@ def row(public_id: str) -> Response | str:
     """The row in the sidebar, to take its place back from a form that was given up."""
     conversation = get_conversation(public_id)
     if headers().wants_fragment:
-        return fragment("conversations/_row.html", conversation=conversation, current=_shown_id(), focus=True)
+        return fragment("conversations/_row.html", conversation=conversation, current=open_id(), focus=True)
     return redirect(url_for("conversations.show", public_id=conversation.public_id), code=303)
 
 
@@ -77,34 +95,17 @@ def edit(public_id: str) -> str:
 
 
 @bp.patch("/conversations/<public_id>/title")
-def update(public_id: str) -> Response | str:
+def update(public_id: str) -> Response:
     """Give the conversation another title."""
-    conversation = conversations.rename(get_conversation(public_id), request.form.get("text", ""))
-    if headers().wants_fragment:
-        return fragment("conversations/_renamed.html", conversation=conversation, sidebar=sidebar(_shown()))
-    return redirect(url_for("conversations.show", public_id=conversation.public_id), code=303)
-
-
-@bp.get("/conversations/<public_id>/deletion")
-def confirm(public_id: str) -> str:
-    """Ask whether the conversation is to be deleted: deleting cannot be undone."""
-    conversation = get_conversation(public_id)
-    if headers().wants_fragment:
-        return fragment("conversations/_confirm.html", conversation=conversation)
-    return render_template("conversations/confirm.html", conversation=conversation, sidebar=sidebar(conversation))
+    undo = conversations.rename(get_conversation(public_id), request.form.get("text", ""))
+    return changed(undo, url_for("conversations.show", public_id=public_id))
 
 
 @bp.delete("/conversations/<public_id>")
-def destroy(public_id: str) -> Response | str:
-    """Delete the conversation; whoever looks at it is led to the front page."""
-    conversation = get_conversation(public_id)
-    looking_at_it = _shown_id() == conversation.public_id
-    conversations.destroy(conversation)
-    if not headers().wants_fragment:
-        return redirect(url_for("conversations.new"), code=303)
-    if looking_at_it:
-        return make_response("", redirect=url_for("conversations.new"))
-    return fragment("conversations/_deleted.html", sidebar=sidebar(_shown()))
+def destroy(public_id: str) -> Response:
+    """Put the conversation into the trash; whoever looks at it is led to the front page."""
+    get_conversation(public_id)
+    return changed(trash.throw(user_who_has(), [public_id]), url_for("conversations.new"))
 
 
 def _news(conversation: Conversation, after: str) -> str:
@@ -119,19 +120,20 @@ def _news(conversation: Conversation, after: str) -> str:
     )
 
 
-def _moment(cursor: str | None) -> datetime | None:
-    return parse_cursor(cursor)[0] if cursor else None
+def _page(before: str | None) -> str:
+    """The list as a page, of one tag where `?tag=` names one."""
+    user, named = visitor(), request.args.get("tag")
+    tag = tags.get(user, named) if named else None
+    page: Page[Conversation] = Page([])
+    if user:
+        read = partial(conversations.tagged, user, tag) if tag else partial(conversations.page, user)
+        page = read(before, size=PAGE_ROWS)
+    known = tags.index(user) if user else []
+    return render_template("conversations/index.html", page=page, tag=tag, tags=known, sidebar=sidebar())
 
 
-def _shown_id() -> str | None:
-    """The name of the conversation that the browser shows, which htmx tells."""
-    path = (headers().current_url or "").partition("?")[0].rstrip("/")
-    return path.rpartition("/conversations/")[2] if "/conversations/" in path else None
-
-
-def _shown() -> Conversation | None:
-    user: User | None = visitor()
-    shown = _shown_id()
-    if not shown or not user:
-        return None
-    return conversations.find(user, shown)
+def _heading(cursor: str | None) -> str:
+    """The heading that the rows before a page stand under."""
+    if not cursor:
+        return ""
+    return gettext("Pinned") if cursor.startswith(conversations.PINNED) else day(parse_cursor(cursor)[0])

@@ -28,8 +28,23 @@ CSRF_SENTENCE = sentence(
 HOST_SENTENCE = sentence(
     "The site does not answer to this host name. Its owner can admit it with CHATSITE_TRUSTED_HOSTS."
 )
-NOTICES = {"conversations.update": "#title-notice"}
-FIELDS = ("text", "conversation", "after", "token", "model", "preset")
+NOTICES = {
+    "conversations.update": "#title-notice",
+    # There may be many of these on one page; each form has its own place.
+    "versions.create": "find .notice-place",
+    "ratings.update": "find .notice-place",
+    "tags.update": "find .notice-place",
+    "tags.choose": "find .notice-place",
+}
+# Forms with one line, which is offered again when there is something wrong with it, and what the line is.
+LINES = {
+    "conversations.update": sentence("Title"),
+    "tags.create": sentence("Tag"),
+    "tags.update": sentence("Tag"),
+    "tags.choose": sentence("Tag"),
+    "selections.create": sentence("Tag"),
+}
+FIELDS = ("text", "conversation", "after", "token", "model", "preset", "persona", "temporary")
 
 
 def init_app(app: Flask) -> None:
@@ -44,7 +59,8 @@ def init_app(app: Flask) -> None:
 
 def say(error: ChatsiteError) -> str:
     """The sentence of an error in the visitor's language."""
-    return str(gettext(error.sentence, **error.params) if error.params else gettext(error.sentence))
+    params = error.params | {name: gettext(str(error.params[name])) for name in error.worded}
+    return str(gettext(error.sentence, **params) if params else gettext(error.sentence))
 
 
 def _domain(error: ChatsiteError) -> Response:
@@ -81,9 +97,9 @@ def respond(text: str, status: int, retry_after: int | None = None) -> Response:
         place = NOTICES.get(request.endpoint or "", "#notice")
         response = make_htmx_response(body, status, retarget=place, reswap="innerHTML")
     else:
-        page = render_template(
-            "errors/show.html", sentence=text, status=status, retry_after=retry_after, typed=_typed()
-        )
+        line = LINES.get(request.endpoint or "")
+        values = {"typed": _typed(), "line": gettext(line) if line else ""}
+        page = render_template("errors/show.html", sentence=text, status=status, retry_after=retry_after, **values)
         response = make_response(page, status)
     if retry_after:
         response.headers["Retry-After"] = str(retry_after)

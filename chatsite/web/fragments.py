@@ -7,11 +7,11 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Flask, redirect, render_template, url_for
+from flask import Flask, redirect, render_template, request, url_for
 from jinja2 import StrictUndefined
 from werkzeug.wrappers import Response
 
-from chatsite.models import Conversation, Message
+from chatsite.models import Conversation, Message, Persona, Share
 from chatsite.services import conversations
 from chatsite.services.models import Card
 from chatsite.services.paging import Page
@@ -19,18 +19,21 @@ from chatsite.web import answers
 from chatsite.web.access import get_message, visitor
 from chatsite.web.htmx import headers
 
+# So many rows of the list come at once where it is asked for again.
+MOST_ROWS = 300
+
 
 def init_app(app: Flask) -> None:
     """What templates need to render our nouns."""
     answers.init_app(app)
-    app.jinja_env.globals.update(dom_id=dom_id, client_token=lambda: secrets.token_urlsafe(16))
+    app.jinja_env.globals.update(dom_id=dom_id, address_of=address_of, client_token=lambda: secrets.token_urlsafe(16))
     # A name that nobody gave is a mistake, and a page with a hole in it would hide the mistake.
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
 
 
-def dom_id(thing: Message | Conversation | Card, part: str = "") -> str:
+def dom_id(thing: Message | Conversation | Persona | Share | Card, part: str = "") -> str:
     """The id of an element: the only author of ids, in templates and in tests."""
     if isinstance(thing, Card):
         # A name of a model may hold dots and slashes, which mean something in a selector.
@@ -38,6 +41,12 @@ def dom_id(thing: Message | Conversation | Card, part: str = "") -> str:
     else:
         kind, name = type(thing).__name__.lower(), thing.public_id
     return "-".join(filter(None, [kind, name, part]))
+
+
+def address_of(message: Message) -> str:
+    """Where a message is read: its conversation, on its branch, scrolled to it."""
+    name = message.conversation.public_id
+    return url_for("conversations.show", public_id=name, at=message.public_id, _anchor=dom_id(message))
 
 
 @dataclass(frozen=True)
@@ -51,8 +60,15 @@ class Sidebar:
 def sidebar(current: Conversation | None = None) -> Sidebar:
     """The sidebar with `current` open; empty for somebody who never wrote."""
     user = visitor()
-    page: Page[Conversation] = conversations.page(user) if user else Page([])
+    page: Page[Conversation] = conversations.page(user, size=rows_open()) if user else Page([])
     return Sidebar(page, current.public_id if current else None)
+
+
+def rows_open() -> int:
+    """How many rows the list is to have: as many as the browser says that it has (`rows`), at least one page."""
+    # A file that is being sent here is not to be read for this.
+    told = request.form if request.mimetype == "application/x-www-form-urlencoded" else request.args
+    return max(conversations.PAGE_SIZE, min(told.get("rows", 0, type=int), MOST_ROWS))
 
 
 def fragment(template: str, **values: Any) -> str:
@@ -70,4 +86,6 @@ def settled(public_id: str, followed: bool = False) -> Response | str:
     conversation = message.conversation
     if headers().wants_fragment:
         return fragment("messages/_settled.html", message=message, growing=followed and message.active)
-    return redirect(url_for("conversations.show", public_id=conversation.public_id), code=303)
+    at_end = message.id == conversation.leaf_id
+    end = url_for("conversations.show", public_id=conversation.public_id)
+    return redirect(end if at_end else address_of(message), code=303)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
-from babel.dates import format_skeleton
+from babel.dates import format_date, format_skeleton, format_time
 from babel.numbers import format_compact_decimal
 from babel.units import format_unit
 from flask import Flask, Response, current_app, has_request_context, request
@@ -28,13 +29,22 @@ def locale() -> str:
 def timezone() -> ZoneInfo | None:
     """The visitor's time zone, which their browser told in a cookie; None for the server's."""
     name = request.cookies.get(TIMEZONE_COOKIE, "") if has_request_context() else ""
-    return ZoneInfo(name) if name in available_timezones() else None
+    return ZoneInfo(name) if name and name in _zones() else None
+
+
+@cache
+def _zones() -> set[str]:
+    """The names of all time zones; to find them opens hundreds of files."""
+    return available_timezones()
 
 
 def init_app(app: Flask) -> None:
     """What templates need to speak the visitor's language."""
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.filters["day"] = day
+    app.jinja_env.filters["clock"] = clock
+    app.jinja_env.filters["full_date"] = full_date
+    app.jinja_env.filters["moment"] = moment
     app.jinja_env.filters["tenths"] = tenths
     app.jinja_env.filters["number"] = number
     app.jinja_env.filters["compact"] = compact
@@ -57,6 +67,30 @@ def day(moment: datetime) -> str:
         return str(gettext("Yesterday"))
     skeleton = "MMMMd" if that.year == today.year else "yMMMMd"
     return format_skeleton(skeleton, datetime(that.year, that.month, that.day), locale=get_locale())
+
+
+def moment(when: datetime) -> str:
+    """A date with its time, as the language writes them."""
+    # What flask_babel has for this knows no time zones of the standard library.
+    zone, locale = get_timezone(), get_locale()
+    day = format_date(when.astimezone(zone), "medium", locale=locale)
+    return f"{day}, {format_time(when, 'short', tzinfo=zone, locale=locale)}"
+
+
+def clock(when: datetime) -> str:
+    """A moment as briefly as it can be told: the time, before today with the day, before this year with the year."""
+    zone = get_timezone()
+    that, today = when.astimezone(zone).date(), datetime.now(zone).date()
+    time = str(format_time(when, "short", tzinfo=zone, locale=get_locale()))
+    if that == today:
+        return time
+    skeleton = "MMMd" if that.year == today.year else "yMMMd"
+    return f"{format_skeleton(skeleton, that, locale=get_locale())}, {time}"
+
+
+def full_date(when: datetime) -> str:
+    """The day of a moment, with its year."""
+    return str(format_date(when.astimezone(get_timezone()), "long", locale=get_locale()))
 
 
 def tenths(number: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from chatsite.models import Role
 from chatsite.rendering.text import title
 from chatsite.services import answerers, generations, messages
 from chatsite.services.messages import Turn
@@ -17,8 +18,8 @@ from chatsite.web.access import (
     visitor,
     visitor_who_writes,
 )
-from chatsite.web.choosing import asked_for
-from chatsite.web.fragments import fragment, settled, sidebar
+from chatsite.web.choosing import all_asked_for, wishes_asked_for
+from chatsite.web.fragments import address_of, fragment, settled, sidebar
 from chatsite.web.htmx import headers, make_response
 
 bp = Blueprint("messages", __name__)
@@ -66,7 +67,15 @@ def hasten(public_id: str) -> AnyResponse | str:
 
 @bp.get("/messages/<public_id>")
 def show(public_id: str) -> AnyResponse | str:
-    """The message as it stands now, for a page that lost its stream; without htmx the conversation around it."""
+    """The message as it stands now, to take its own place; without htmx it is read in its conversation.
+
+    This is the address of a message for those who link to it: it finds every version, without showing it for good.
+    """
+    message = get_message(public_id)
+    if not headers().wants_fragment:
+        return redirect(address_of(message), code=303)
+    if message.role is Role.USER:
+        return fragment("messages/_message.html", message=message, focus="edit")
     return settled(public_id)
 
 
@@ -79,9 +88,10 @@ def text(public_id: str) -> Response:
 def _start() -> Turn:
     typed = request.form.get("text", "")
     messages.check(typed, limits().message_chars)
-    answerer = asked_for(None)
-    user = visitor_who_writes()
-    return messages.start(user, typed, request.form.get("token", ""), title(typed), limits(), answerer)
+    answerer, *rivals = all_asked_for(None)
+    wishes = wishes_asked_for(answerer)
+    user, token, temporary = visitor_who_writes(), request.form.get("token", ""), request.form.get("temporary") == "1"
+    return messages.start(user, typed, token, title(typed), limits(), answerer, wishes, rivals, _known(), temporary)
 
 
 def _post(named: str) -> Turn:
@@ -90,4 +100,10 @@ def _post(named: str) -> Turn:
     assert user is not None  # noqa: S101 get_conversation found something of theirs.
     typed, token = request.form.get("text", ""), request.form.get("token", "")
     after = request.form.get("after")
-    return messages.post(user, conversation, typed, token, limits(), asked_for(conversation), after)
+    answerer, *rivals = all_asked_for(conversation)
+    return messages.post(user, conversation, typed, token, limits(), answerer, after, rivals, _known())
+
+
+def _known() -> str:
+    """The edition of the draft that the form was filled with."""
+    return request.form.get("known", "")

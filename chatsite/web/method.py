@@ -11,7 +11,7 @@ from flask import Flask
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-METHODS = {"PATCH", "DELETE"}
+METHODS = {"PUT", "PATCH", "DELETE"}
 
 
 class MethodOverride:

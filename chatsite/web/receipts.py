@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from flask import Blueprint, Flask, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, render_template
 from flask_babel import format_decimal, gettext
-from werkzeug.wrappers import Response
 
 from chatsite.errors import NotFoundError, sentence
 from chatsite.models import Role
 from chatsite.rendering.tokens import tokens
 from chatsite.services import receipts
 from chatsite.services.receipts import Reading
-from chatsite.web.access import get_conversation, get_message
+from chatsite.web.access import get_message
 from chatsite.web.fragments import fragment, sidebar
 from chatsite.web.htmx import headers
 
@@ -111,17 +110,6 @@ def show(public_id: str) -> str:
         return fragment("receipts/_receipt.html", **values)
     conversation = message.conversation
     return render_template("receipts/show.html", **values, conversation=conversation, sidebar=sidebar(conversation))
-
-
-@bp.get("/conversations/<public_id>/budget")
-def budget(public_id: str) -> Response | str:
-    """The gauge and the cut line for a next question of `?length=` characters; without htmx, the conversation."""
-    conversation = get_conversation(public_id)
-    if not headers().wants_fragment:
-        return redirect(url_for("conversations.show", public_id=conversation.public_id), code=303)
-    length = request.args.get("length", "")
-    typed = int(length) if length.isascii() and length.isdecimal() and len(length) < 8 else 0
-    return fragment("messages/_outlook.html", conversation=conversation, view=receipts.outlook(conversation, typed))
 
 
 def settings_of(reading: Reading) -> list[tuple[Setting, str]]:

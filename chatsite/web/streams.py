@@ -23,7 +23,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from chatsite.errors import NotFoundError, TooManyStreamsError
 from chatsite.models import Message
 from chatsite.rendering.blocks import BlockStream
-from chatsite.services import generations
+from chatsite.services import comparisons
 from chatsite.services.changes import Change
 from chatsite.web.access import get_message, visitor
 from chatsite.web.fragments import dom_id, fragment, settled
@@ -62,8 +62,8 @@ def show(public_id: str) -> Response:
 
 @bp.delete("/messages/<public_id>/stream")
 def destroy(public_id: str) -> AnyResponse | str:
-    """Stop: the answer is written no further."""
-    generations.stop(get_message(public_id))
+    """Stop: the answer is written no further, nor are those that it is compared with."""
+    comparisons.stop(get_message(public_id))
     return settled(public_id, followed=True)
 
 

@@ -151,6 +151,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("import_id", "seq", name=op.f("pk_import_note")),
     )
     op.create_index("ix_import_note_conversation_id", "import_note", ["conversation_id"], unique=False)
+    op.create_index("ix_import_note_outcome", "import_note", ["import_id", "outcome", "seq"], unique=False)
 
     op.create_table(
         "import_part",
@@ -170,6 +171,8 @@ def upgrade() -> None:
         sa.Column("conversation_id", sa.Integer(), nullable=False),
         sa.Column("leaf_id", sa.Integer(), nullable=False),
         sa.Column("leaf_text", sa.Text(), nullable=False),
+        sa.Column("leaf_model", sa.String(length=200), nullable=True),
+        sa.Column("pages", sa.JSON(), nullable=False),
         sa.Column("title", sa.String(length=120), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=False),
@@ -194,6 +197,7 @@ def upgrade() -> None:
     op.add_column("conversation", sa.Column("expires_at", sa.DateTime(), nullable=True))
     op.add_column("conversation", sa.Column("origin", sa.String(length=200), nullable=True))
     op.add_column("conversation", sa.Column("draft", sa.Text(), nullable=True))
+    op.create_index("ix_conversation_user_id_id", "conversation", ["user_id", "id"], unique=False)
     op.drop_index("ix_conversation_newest", "conversation")
     op.create_index(
         "ix_conversation_newest",
@@ -353,6 +357,7 @@ def downgrade() -> None:
             postgresql_where=sa.text("archived_at IS NULL AND deleted_at IS NULL AND expires_at IS NULL"),
         )
         batch_op.create_index(batch_op.f("ix_conversation_newest"), ["user_id", "updated_at", "id"], unique=False)
+        batch_op.drop_index("ix_conversation_user_id_id")
         batch_op.drop_column("draft")
         batch_op.drop_column("origin")
         batch_op.drop_column("expires_at")
@@ -371,6 +376,7 @@ def downgrade() -> None:
     op.drop_table("share")
     op.drop_table("import_part")
     with op.batch_alter_table("import_note", schema=None) as batch_op:
+        batch_op.drop_index("ix_import_note_outcome")
         batch_op.drop_index("ix_import_note_conversation_id")
 
     op.drop_table("import_note")

@@ -2,6 +2,7 @@
 
 const notice = () => document.getElementById("notice");
 const sent = new WeakMap();
+let unkept = false;
 
 function say(sentence, kind) {
   const place = notice();
@@ -29,11 +30,6 @@ function fit(text) {
   text.style.height = `${text.scrollHeight}px`;
 }
 
-// The gauge asks by the length of the text; the text itself belongs into no address.
-function count(text) {
-  text.form.elements.namedItem("length").value = text.value.length;
-}
-
 // Where there is no real keyboard, Enter begins a line, and a keyboard on the screen would hide the answer.
 const keyboard = () => !matchMedia("(pointer: coarse)").matches;
 
@@ -50,8 +46,11 @@ document.addEventListener("input", (event) => {
   const text = event.target;
   if (!text.matches("#composer textarea")) return;
   fit(text);
-  count(text);
+  unkept = true;
 });
+
+// What was typed in the last moment is kept, too.
+addEventListener("pagehide", () => unkept && htmx.trigger("#draft", "leave"));
 
 document.addEventListener("htmx:before:request", (event) => {
   const text = composerOf(event);
@@ -62,10 +61,11 @@ document.addEventListener("htmx:after:request", (event) => {
   const text = composerOf(event);
   unsay("offline");
   if (!text || event.detail.ctx.response.status >= 400) return;
-  // What was typed while the request was under way was not sent.
+  // What was typed while the request was under way was not sent, and is kept.
   if (text.value === sent.get(text)) text.value = "";
+  else text.dispatchEvent(new Event("input", { bubbles: true }));
+  unkept = Boolean(text.value);
   fit(text);
-  count(text);
   if (keyboard()) text.focus();
 });
 

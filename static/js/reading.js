@@ -44,6 +44,9 @@ let kept = null;
 
 document.addEventListener("htmx:before:swap", (event) => {
   for (const task of event.detail.tasks) {
+    // A page that follows its end would follow what is added there, too; one step above the end it stays.
+    const main = task.target?.id === "later" && task.target.closest("main");
+    if (main && !main.scrollTop) main.scrollTop = -1;
     if (task.swapSpec.style === "innerMorph" && task.target?.matches?.(".block")) grow(task.target, task.fragment);
   }
   const selection = getSelection();

@@ -17,4 +17,6 @@ function refresh() {
 document.addEventListener("visibilitychange", refresh);
 addEventListener("focus", refresh);
 addEventListener("online", refresh);
+// A temporary conversation hears that its page was left; one that comes back says so itself.
+addEventListener("pagehide", () => document.body.dispatchEvent(new CustomEvent("leave")));
 addEventListener("pageshow", (event) => event.persisted && refresh());

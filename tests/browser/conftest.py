@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -118,6 +119,15 @@ def ask(page: Page, text: str) -> None:
     """Type a question and send it as a reader does."""
     page.get_by_role("textbox", name="Message").fill(text)
     page.get_by_role("button", name="Send").click()
+
+
+def act(page: Page, title: str, role: Literal["button", "link"], name: str) -> None:
+    """Open what can be done with a conversation, from its row in the list, and choose one thing of it."""
+    actions = page.get_by_role("link", name=f"Actions for “{title}”")
+    # The row shows it to whoever points at the row.
+    actions.locator("..").hover()
+    actions.click()
+    page.locator(".deeds").get_by_role(role, name=name, exact=True).click()
 
 
 def ask_and_wait(page: Page, text: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visitor, ask_and_wait
+from tests.browser.conftest import Visitor, act, ask_and_wait
 
 pytestmark = pytest.mark.browser
 
@@ -78,10 +79,14 @@ def test_a_keyboard_reaches_everything(visitor: Callable[..., Visitor]) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_be_focused()
     names = []
-    for _ in range(4):
+    for _ in range(12):
         page.keyboard.press("Tab")
         names.append(page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.textContent"))
-    assert names == ["Copy this answer", "What the model saw", "Message", "Send"]
+    asked = ["Continue in a new conversation", "Edit this question"]
+    answered = ["Copy this answer", "Answer again", "Continue in a new conversation", "Good answer", "Bad answer"]
+    times = [names.pop(0), names.pop(len(asked + answered))]
+    assert all(re.fullmatch(r"\d{1,2}:\d\d.*", time) for time in times), times
+    assert names == [*asked, *answered, "What the model saw", "Message", "Send"]
 
 
 def test_older_conversations_come_as_the_list_is_scrolled(visitor: Callable[..., Visitor]) -> None:
@@ -97,8 +102,12 @@ def test_older_conversations_come_as_the_list_is_scrolled(visitor: Callable[...,
     expect(rows).to_have_count(30)
     page.locator("#older").scroll_into_view_if_needed()
     expect(rows).to_have_count(33)
-    expect(page.locator("#older")).to_have_count(0)
-    expect(page.locator(".day")).to_have_count(1)
+    expect(page.locator("#older")).to_be_hidden()
+    # What was opened stays open when the list is renewed.
+    act(page, "/say 20", "button", "Pin")
+    expect(rows.first).to_contain_text("/say 20")
+    expect(rows).to_have_count(33)
+    expect(page.locator(".day")).to_have_text(["Pinned", "Today"])
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280])

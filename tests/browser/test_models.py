@@ -80,7 +80,8 @@ def remove(page: Page) -> None:
 
 def test_a_model_is_fetched_talked_with_and_removed(visitor: Callable[..., Visitor], models_site: Site) -> None:
     page = visitor(models_site).tab("/")
-    page.get_by_role("navigation").get_by_role("link", name="Models").click()
+    page.get_by_role("navigation").get_by_role("link", name="Library").click()
+    page.get_by_role("link", name="Models").click()
     expect(card(page)).to_contain_text("Knows foxes and nothing else.")
     expect(card(page).get_by_text("Do with it what you like.")).to_be_hidden()
     card(page).get_by_text("Sources and terms").click()

@@ -103,7 +103,7 @@ def test_an_answer_cut_by_its_length_goes_on(
         page = visitor(short).tab()
         ask_and_wait(page, "/long 40")
         expect(page.locator(".ending-note")).to_contain_text("reached the longest length")
-        page.get_by_role("button", name="Continue").click()
+        page.get_by_role("button", name="Continue", exact=True).click()
         expect(page.locator(".prose")).to_contain_text("word40")
         assert page.locator(".prose").inner_text().split() == [f"word{number}" for number in range(1, 41)]
         page.close()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visitor, ask, ask_and_wait
+from tests.browser.conftest import Visitor, act, ask, ask_and_wait
 
 pytestmark = pytest.mark.browser
 
@@ -49,7 +49,7 @@ def test_a_visit(visitor: Callable[..., Visitor]) -> None:
     assert "word1 word2 word3 word4" in page.locator(".prose").inner_text()
     expect(page.get_by_role("button", name="Send")).to_be_visible()
 
-    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Continue", exact=True).click()
     expect(page.locator(".prose")).to_contain_text("word400", timeout=20000)
     words = re.findall(r"word(\d+)", page.locator(".prose").inner_text())
     assert [int(word) for word in words] == list(range(1, 401))
@@ -72,7 +72,7 @@ def test_a_visit(visitor: Callable[..., Visitor]) -> None:
     expect(page).to_have_url(second)
     expect(page.locator(".prose")).to_have_text("The second one")
 
-    page.get_by_role("link", name="Rename “/say The second one”").click()
+    act(page, "/say The second one", "link", "Rename")
     expect(page.get_by_role("textbox", name="Title")).to_be_focused()
     page.get_by_role("textbox", name="Title").fill("   ")
     page.keyboard.press("Enter")
@@ -83,12 +83,11 @@ def test_a_visit(visitor: Callable[..., Visitor]) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Seconds")
     expect(page).to_have_title("Seconds · chatsite")
 
-    page.get_by_role("link", name="Delete “Seconds”").click()
+    page.get_by_role("link", name="Actions for “Seconds”").click()
     page.get_by_role("link", name="Cancel").click()
     expect(rows).to_have_count(2)
-    page.get_by_role("link", name="Delete “Seconds”").click()
-    page.get_by_role("button", name="Delete").click()
-    expect(page).to_have_url(re.compile("/$"))
+    act(page, "Seconds", "button", "Delete")
+    expect(page).to_have_url(re.compile(r"/\?undo="))
     expect(rows).to_have_text([LONG])
 
 
@@ -104,7 +103,7 @@ def test_a_visit_without_javascript(visitor: Callable[..., Visitor]) -> None:
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text("You stopped this answer.").first).to_be_visible()
     expect(page.locator("button.copy-message")).to_be_hidden()
-    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Continue", exact=True).click()
     expect(page.locator(".prose")).to_contain_text("word400", timeout=20000)
     expect(page.get_by_role("button", name="Send")).to_be_visible()
     first = page.url
@@ -120,12 +119,11 @@ def test_a_visit_without_javascript(visitor: Callable[..., Visitor]) -> None:
 
     page.get_by_role("link", name=LONG, exact=True).click()
     expect(page).to_have_url(first)
-    page.get_by_role("link", name=f"Rename “{LONG}”").click()
+    act(page, LONG, "link", "Rename")
     page.get_by_role("textbox", name="Title").fill("Firsts")
     page.get_by_role("button", name="Save").click()
     expect(rows).to_have_text(["/say The second one", "Firsts"])
-    page.get_by_role("link", name="Delete “Firsts”").click()
-    page.get_by_role("button", name="Delete").click()
+    act(page, "Firsts", "button", "Delete")
     expect(rows).to_have_text(["/say The second one"])
     page.goto(first)
     expect(page.get_by_text("This conversation does not exist, or it was deleted.")).to_be_visible()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visitor, ask, ask_and_wait
+from tests.browser.conftest import Visitor, act, ask, ask_and_wait
 
 pytestmark = pytest.mark.browser
 
@@ -36,7 +36,7 @@ def test_a_tab_that_is_looked_at_again_is_up_to_date(visitor: Callable[..., Visi
     two = guest.tab(one.url.removeprefix(guest.site.url))
     one.evaluate(HIDE, True)
     ask_and_wait(two, "/say Second")
-    two.get_by_role("link", name="Rename “/say First”").click()
+    act(two, "/say First", "link", "Rename")
     two.get_by_role("textbox", name="Title").fill("Renamed elsewhere")
     two.keyboard.press("Enter")
     expect(two).to_have_title("Renamed elsewhere · chatsite")
@@ -96,9 +96,8 @@ def test_what_is_deleted_elsewhere_says_so(visitor: Callable[..., Visitor]) -> N
     one = guest.tab()
     ask_and_wait(one, "/say First")
     two = guest.tab(one.url.removeprefix(guest.site.url))
-    two.get_by_role("link", name="Delete “/say First”").click()
-    two.get_by_role("button", name="Delete").click()
+    act(two, "/say First", "button", "Delete")
     expect(two.get_by_text("Your conversations will be listed here.")).to_be_visible()
     ask(one, "And then?")
-    expect(one.get_by_role("alert")).to_have_text("This conversation does not exist, or it was deleted.")
+    expect(one.locator("#notice")).to_have_text("This conversation does not exist, or it was deleted.")
     expect(one.get_by_role("textbox", name="Message")).to_have_value("And then?")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(eq=False)
@@ -74,6 +75,11 @@ class Talk:
         """Whether an answer is being written."""
         return any(node.pending for node in self.messages)
 
+    def stop(self) -> None:
+        """Stop what is being written."""
+        for node in self.messages:
+            node.pending = False
+
     def choose(self, node: Node) -> None:
         """Show the branch of a message."""
         while node.parent:
@@ -82,10 +88,22 @@ class Talk:
 
 
 @dataclass
+class Undone:
+    """A change that can be undone once: what it was of each conversation before."""
+
+    name: str
+    owner: str
+    before: list[tuple[Talk, str, Any]]
+    done: bool = False
+
+
+@dataclass
 class World:
-    """All conversations of everybody."""
+    """All conversations, all changes that can be undone, and what is shared: its name, whose it is, and the lines."""
 
     talks: list[Talk] = field(default_factory=list)
+    undos: list[Undone] = field(default_factory=list)
+    shares: list[tuple[str, Talk, list[tuple[str, str]]]] = field(default_factory=list)
 
     def listed(self, owner: str) -> list[Talk]:
         """The list of one user: what is pinned first, then what was written in last."""

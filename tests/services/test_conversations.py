@@ -1,4 +1,4 @@
-"""Listing, renaming and deleting."""
+"""Listing, pinning, archiving, renaming and deleting."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from chatsite.database import db, now, write
-from chatsite.errors import ConversationGoneError, EmptyTitleError, NotFoundError, TitleTooLongError
+from chatsite.errors import (
+    ConversationGoneError,
+    EmptyTitleError,
+    NotFoundError,
+    NothingChosenError,
+    TemporaryChatError,
+    TitleTooLongError,
+    TooManyChosenError,
+)
 from chatsite.models import Chunk, Conversation, Generation, Message
-from chatsite.services import claims, conversations, messages
-from chatsite.services.paging import cursor, parse_cursor
+from chatsite.services import claims, conversations, messages, trash
+from chatsite.services.paging import Page, cursor, parse_cursor
 from tests.conftest import LIMITS, People
 
 
@@ -37,12 +45,75 @@ def test_pages_list_every_conversation_once(people: People) -> None:
     assert [found.updated_at for found in seen] == sorted((found.updated_at for found in seen), reverse=True)
 
 
+def names(page: Page[Conversation]) -> list[str]:
+    """The titles on a page."""
+    return [row.title for row in page.items]
+
+
+def test_those_that_are_pinned_come_first_on_whatever_page(people: People) -> None:
+    make(people, 12)
+    pinned = [row.public_id for row in conversations.page(people.alice, size=12).items if int(row.title[7:]) % 2]
+    conversations.pin(people.alice, pinned)
+    seen, cursor_ = [], None
+    while not seen or cursor_:
+        page = conversations.page(people.alice, cursor_, size=5)
+        seen += page.items
+        cursor_ = page.next
+    assert len(seen) == 12
+    assert [row.pinned for row in seen] == [True] * 6 + [False] * 6
+    for part in (seen[:6], seen[6:]):
+        assert [row.updated_at for row in part] == sorted((row.updated_at for row in part), reverse=True)
+
+
+def test_an_archived_conversation_leaves_the_list_and_can_come_back(people: People) -> None:
+    make(people, 3)
+    found = [row.public_id for row in conversations.page(people.alice).items]
+    conversations.archive(people.alice, found[:1])
+    conversations.archive(people.alice, found[1:2])
+    assert names(conversations.page(people.alice)) == ["Number 2"]
+    first = conversations.archived(people.alice, size=1)
+    assert names(first) == ["Number 0"]
+    assert names(conversations.archived(people.alice, first.next, size=1)) == ["Number 1"]
+    assert conversations.get(people.alice, found[0])
+    conversations.archive(people.alice, found, archived=False)
+    assert len(conversations.page(people.alice).items) == 3
+    assert not conversations.archived(people.alice).items
+
+
+def test_only_ones_own_conversations_change(people: People) -> None:
+    make(people, 2)
+    found = [row.public_id for row in conversations.page(people.alice).items]
+    for act in (conversations.pin, conversations.archive, trash.throw):
+        with pytest.raises(ConversationGoneError):
+            act(people.bob, found)
+        with pytest.raises(NothingChosenError):
+            act(people.alice, [])
+        with pytest.raises(TooManyChosenError):
+            act(people.alice, ["x"] * 501)
+    assert names(conversations.page(people.alice)) == ["Number 1", "Number 0"]
+
+
+def test_a_temporary_chat_is_not_kept_anywhere(people: People) -> None:
+    make(people, 1)
+    [row] = conversations.page(people.alice).items
+    with write():
+        conversations.lock(row.id, people.alice.id).expires_at = now() + timedelta(hours=1)
+    for act in (conversations.pin, conversations.archive, trash.throw):
+        with pytest.raises(TemporaryChatError):
+            act(people.alice, [row.public_id])
+    with pytest.raises(TemporaryChatError):
+        conversations.rename(row, "Named")
+
+
 def test_a_page_shows_nothing_of_others(people: People) -> None:
     make(people, 3)
     assert not conversations.page(people.bob).items
 
 
-@pytest.mark.parametrize("text", ["x", "1", "1.", ".1", "-1.2", "1.2.3", "9" * 400 + ".1", "1." + "9" * 40, "٣.٣"])
+@pytest.mark.parametrize(
+    "text",
+    ["x", "1", "1.", "p", "pp1.1", "p1.", "1.1p", ".1", "-1.2", "1.2.3", "9" * 400 + ".1", "1." + "9" * 40, "٣.٣"],
+)
 def test_a_text_that_is_no_cursor_is_not_found(people: People, text: str) -> None:
     with pytest.raises(NotFoundError):
         conversations.page(people.alice, text)
@@ -56,7 +127,8 @@ def test_a_cursor_keeps_its_place(moment, row_id) -> None:  # type: ignore[no-un
 
 def test_rename(people: People) -> None:
     turn = messages.start(people.alice, "Hi", "t1", "Hi", LIMITS)
-    assert conversations.rename(turn.conversation, "  A\n better \x00 title ").title == "A better title"
+    conversations.rename(turn.conversation, "  A\n better \x00 title ")
+    assert conversations.get(people.alice, turn.conversation.public_id).title == "A better title"
 
 
 def test_rename_refuses_what_is_no_title(people: People) -> None:

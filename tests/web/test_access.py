@@ -18,8 +18,27 @@ PUBLIC = {
     "static",
     "conversations.new",
     "conversations.index",
+    "shares.index",
+    # What an owner shows to whoever knows the address: test_shares.py.
+    "shared.show",
+    "shared.confirm",
+    "shared.create",
     "answerers.show",
+    "shelves.index",
+    "trash.index",
+    "trash.empty",
+    "tags.index",
+    "tags.create",
+    "selections.create",
+    "library.show",
+    "personas.index",
+    "personas.new",
+    "personas.create",
+    "drafts.create",
     "messages.create",
+    # Whose words they find is tested in test_search.py.
+    "search.index",
+    "search.quick",
     "models.status",
     "models.index",
     "models.show",
@@ -27,11 +46,15 @@ PUBLIC = {
     "models.create",
     "models.confirm",
     "models.destroy",
+    # What these show and make is the visitor's own: `test_transfer.py`.
+    "exports.index",
+    "imports.index",
+    "imports.create",
     "language.create",
     "health.healthz",
     "health.readyz",
 }
-VERBS = ("GET", "POST", "PATCH", "DELETE")
+VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def routes(app: Flask) -> list[tuple[str, str, str]]:
@@ -79,6 +102,8 @@ def test_outsider_gets_404_everywhere(
     finished: bool,
 ) -> None:
     """Neither another user nor somebody who never wrote sees or changes anything, by any route."""
+    # Some of what is made waits for an answer.
+    app.config["QUEUE_PER_USER"] = 50
     charlie = browser()
     charlie.get("/")
     checked = 0

@@ -214,7 +214,7 @@ def test_nothing_is_said_of_the_window_of_a_model_that_did_not_answer_yet(alice:
     changed = alice.send("PATCH", f"{path}/answerer", htmx=True, model=SMOL, preset="").text
     assert 'hx-target="#gauge"' in changed
     assert "tokens" not in words(changed)
-    assert "tokens" not in words(alice.get(f"{path}/budget?length=40", headers=HTMX).text)
+    assert "tokens" not in words(alice.send("PUT", f"{path}/draft", htmx=True, text="a" * 40).text)
 
 
 def test_an_answer_that_was_hurried_says_so(alice: Browser, reply: Answer) -> None:
@@ -266,3 +266,22 @@ def test_it_speaks_spanish(alice: Browser, reply: Answer) -> None:
     assert "BlenderBot 400M responde a partir de aquí" in changed
     assert "answers" not in changed
     assert "escrita de la manera rápida" in alice.get(path).text
+
+
+def test_another_model_can_answer_the_same_question(app: Flask, alice: Browser, reply: Answer) -> None:
+    response = alice.send("POST", "/messages", text="Hello", model=SMOL)
+    conversation = response.headers["Location"].rpartition("/")[2]
+    reply()
+    page = alice.get(f"/conversations/{conversation}").text
+    message = message_ids(page)[-1]
+    # Where several could answer it is asked who is to.
+    assert f'hx-get="/messages/{message}/versions"' in page
+    asked = alice.get(f"/messages/{message}/versions", headers=HTMX).text
+    assert f'name="model" value="{BLENDER}"' in asked
+    made = alice.send("POST", f"/messages/{message}/versions", htmx=True, model=BLENDER)
+    assert made.status_code == 200
+    assert stored(app, conversation)[0] == BLENDER
+    reply("Good day.")
+    page = alice.get(f"/conversations/{conversation}").text
+    assert "Good day." in page
+    assert "2/2" in words(page)

@@ -101,7 +101,7 @@ def test_a_full_queue(alice: Browser, htmx: bool) -> None:
     assert int(response.headers["Retry-After"]) > 0
     assert "waiting for several answers" in response.text
     assert htmx or "One too many" in response.text
-    assert alice.get("/").text.count('id="conversation-') == 3
+    assert alice.get("/").text.count('<li id="conversation-') == 3
 
 
 def test_a_locked_database(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from jinja2 import StrictUndefined, nodes
 
 from chatsite.config import ROOT
 from chatsite.models import Status
+from chatsite.services.tags import COLORS
 from tests.web.conftest import HTMX, Browser, message_ids
 
 TEMPLATES = ROOT / "templates"
@@ -23,10 +24,18 @@ PAGES = [
 LONGEST = 80
 # Rows of a list, or the partials of one answer, each of which says where it goes.
 SETS = {
+    "temporary/_over.html",
+    "shares/_revoked.html",
+    "shares/_changed.html",
     "conversations/_rows.html",
-    "conversations/_renamed.html",
-    "conversations/_deleted.html",
+    "undos/_changed.html",
     "messages/_earlier.html",
+    "messages/_later.html",
+    "messages/_list.html",
+    "messages/_tail.html",
+    "versions/_branch.html",
+    "imports/_now.html",
+    "imports/_notes.html",
     "messages/_growth.html",
     "messages/_settled.html",
     "messages/_turn.html",
@@ -37,9 +46,21 @@ SETS = {
     "messages/_next_answerer.html",
     "conversations/_answerer_now.html",
     "conversations/_answerer_chosen.html",
+    "drafts/_kept.html",
+    "drafts/_weighed.html",
+    "messages/_chosen.html",
+    "search/_answer.html",
+    "search/_more.html",
+    "search/_quick.html",
 }
 # A choice between two fragments, and words.
-CHOICES = {"messages/_message.html", "messages/_progress.html", "messages/_announcement.html", "receipts/_reason.html"}
+CHOICES = {
+    "messages/_message.html",
+    "messages/_progress.html",
+    "messages/_announcement.html",
+    "receipts/_reason.html",
+    "search/_count.html",
+}
 VOID = {"input", "meta", "link", "br", "hr", "img"}
 TAG = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
 
@@ -126,7 +147,9 @@ def pages(alice: Browser, answer: Callable[..., None]) -> list[str]:
     path = f"/conversations/{conversation}"
     found = [alice.get("/").text, alice.get(path).text, alice.get("/conversations").text, alice.get("/nowhere").text]
     found += [alice.get("/models").text, alice.get("/models/gpt2").text]
-    found += [alice.get(f"{path}/title").text, alice.get(f"{path}/deletion").text]
+    found += [alice.get(f"{path}/{part}").text for part in ("title", "actions", "tags")]
+    alice.send("PUT", f"{path}/tags", text="Work")
+    found += [alice.get(f"/{page}").text for page in ("archive", "trash", "tags", "library")]
     for status, reason in (
         (Status.DONE, "length"),
         (Status.FAILED, "error"),
@@ -206,6 +229,9 @@ def test_all_text_can_be_read(dark: bool) -> None:
     colours = {name: (light, night)[dark] for name, light, night in pairs}
     for text, ground in READ:
         assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+    for name in COLORS:
+        for ground in ("paper", "side", "raised", "tint"):
+            assert contrast(colours[f"tag-{name}"], colours[ground]) >= 4.5, (name, ground)
     assert contrast(colours["edge"], colours["paper"]) >= 3
     assert contrast(colours["accent"], colours["line"]) >= 3
 
