@@ -25,7 +25,7 @@ from benchmarks.library import Library
 from chatsite.database import db
 from chatsite.models import Conversation
 from chatsite.services import accounts
-from tests.site import Site, running_site
+from tests.site import Site, running_site, until
 
 SETTINGS: Any = {"WORKERS": "1", "RUNNER": "external", "LOG_LEVEL": "warning"}
 LENGTH = 100
@@ -108,6 +108,7 @@ def _measure(quick: bool) -> Iterator[Table]:
 
 def _site(stack: ExitStack, folder: Path, conversations: int, heavy: int) -> tuple[Site, Library]:
     site = stack.enter_context(running_site(folder, wait_until_ready=False, **SETTINGS))
+    until(site.alive, what="The first page")
     with seeding.entered(site.instance):
         return site, library.fill(conversations, conversations * LENGTH, heavy * LENGTH)
 

@@ -73,6 +73,7 @@ def init_app(app: Flask) -> None:
     undoing.init_app(app)
     imports.init_app(app)
     method.init_app(app)
+    fragments.share_macros(app)
     for module in (
         exports,
         imports,

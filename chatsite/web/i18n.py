@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
-from functools import cache
+from datetime import date, datetime, time, timedelta
+from functools import cache, lru_cache
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from babel.dates import format_date, format_skeleton, format_time
 from babel.numbers import format_compact_decimal
 from babel.units import format_unit
-from flask import Flask, Response, current_app, has_request_context, request
-from flask_babel import format_decimal, format_timedelta, get_locale, get_timezone, gettext
+from flask import Flask, Response, current_app, g, has_request_context, request
+from flask_babel import format_decimal, format_timedelta, get_locale, get_timezone, get_translations, gettext
 
 LANGUAGES = {"en": "English", "es": "Español"}
 LANGUAGE_COOKIE = "chatsite_language"
@@ -41,6 +42,11 @@ def _zones() -> set[str]:
 def init_app(app: Flask) -> None:
     """What templates need to speak the visitor's language."""
     app.jinja_env.add_extension("jinja2.ext.i18n")
+    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
+        lambda text: _translations().ugettext(text),
+        lambda one, many, count: _translations().ungettext(one, many, count),
+        newstyle=True,
+    )
     app.jinja_env.filters["day"] = day
     app.jinja_env.filters["clock"] = clock
     app.jinja_env.filters["full_date"] = full_date
@@ -56,6 +62,13 @@ def init_app(app: Flask) -> None:
     app.after_request(_vary)
 
 
+def _translations() -> Any:
+    """The texts of the page under way: it has hundreds of them, and to ask for its language each time takes longer."""
+    if "translations" not in g:
+        g.translations = get_translations()
+    return g.translations
+
+
 def day(moment: datetime) -> str:
     """The heading of the day of a moment: today, yesterday, or its date."""
     zone = get_timezone()
@@ -65,8 +78,7 @@ def day(moment: datetime) -> str:
         return str(gettext("Today"))
     if that == today - timedelta(days=1):
         return str(gettext("Yesterday"))
-    skeleton = "MMMMd" if that.year == today.year else "yMMMMd"
-    return format_skeleton(skeleton, datetime(that.year, that.month, that.day), locale=get_locale())
+    return _day("MMMMd" if that.year == today.year else "yMMMMd", that, str(get_locale()))
 
 
 def moment(when: datetime) -> str:
@@ -80,12 +92,23 @@ def moment(when: datetime) -> str:
 def clock(when: datetime) -> str:
     """A moment as briefly as it can be told: the time, before today with the day, before this year with the year."""
     zone = get_timezone()
-    that, today = when.astimezone(zone).date(), datetime.now(zone).date()
-    time = str(format_time(when, "short", tzinfo=zone, locale=get_locale()))
+    there, today = when.astimezone(zone), datetime.now(zone).date()
+    that, language = there.date(), str(get_locale())
+    hour = _time(time(there.hour, there.minute), language)
     if that == today:
-        return time
-    skeleton = "MMMd" if that.year == today.year else "yMMMd"
-    return f"{format_skeleton(skeleton, that, locale=get_locale())}, {time}"
+        return hour
+    return f"{_day('MMMd' if that.year == today.year else 'yMMMd', that, language)}, {hour}"
+
+
+# A page tells the time of sixty messages and the day of thirty conversations, and Babel takes its time for each.
+@lru_cache(2048)
+def _day(skeleton: str, that: date, language: str) -> str:
+    return str(format_skeleton(skeleton, datetime(that.year, that.month, that.day), locale=language))
+
+
+@lru_cache(4096)
+def _time(hour: time, language: str) -> str:
+    return str(format_time(hour, "short", locale=language))
 
 
 def full_date(when: datetime) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from flask import Flask, redirect, request
 from flask_babel import gettext, ngettext
@@ -18,7 +18,8 @@ from chatsite.web.htmx import headers, make_response
 
 # Lists that hear of it ask for what they show once more.
 LISTED = {"listed": {"target": "body"}}
-OPEN = re.compile(r"/conversations/([\w-]+)/?")
+# What is sent may be no address at all, so it is not taken apart as one.
+OPEN = re.compile(r"(?:[a-z]+://[^/?#]*)?/conversations/([\w-]+)/?(?:[?#].*)?", re.DOTALL)
 
 
 def init_app(app: Flask) -> None:
@@ -96,7 +97,7 @@ def told(text: str, undo: Undo | None = None) -> Response:
 
 def open_id() -> str | None:
     """The name of the conversation that the browser shows, which htmx tells."""
-    found = OPEN.fullmatch(urlsplit(headers().current_url or "").path)
+    found = OPEN.fullmatch(headers().current_url or "")
     return found[1] if found else None
 
 
