@@ -5,6 +5,7 @@ gunicorn reads this file by itself, and once more on SIGHUP. What lives longer h
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -81,6 +82,9 @@ def post_worker_init(worker: Any) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     app.extensions["gunicorn_worker"] = worker
+    # What is there now stays for ever. Looking through all of it for garbage took 60 ms, and pages waited for that.
+    gc.collect()
+    gc.freeze()
 
 
 def _migrate() -> int:

@@ -103,7 +103,7 @@ def _measure(quick: bool) -> Iterator[Table]:
         ]
         _visit_in_turn(visitors, rounds=20 if quick else 200)
         yield _table(visitors, conversations, heavy, many.seconds)
-    yield from transfer.measure(quick)
+    yield from transfer.measure(20) if quick else transfer.measure()
 
 
 def _site(stack: ExitStack, folder: Path, conversations: int, heavy: int) -> tuple[Site, Library]:
