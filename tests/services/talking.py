@@ -24,6 +24,8 @@ PEOPLE = ("alice", "bob")
 WORDS = ("rain", "sea", "lámpara", "Lampara", "código", "two words", "*bold*", "<b>", "100 %")
 texts = st.sampled_from(WORDS)
 some = st.integers(0, 1_000_000)
+# Most questions are answered before anything else happens; while one is not, nothing can be asked.
+mostly = st.sampled_from([True, True, True, False])
 counter = itertools.count(1)
 # Nobody waits for anything here: how many may wait is tested elsewhere.
 LIMITS = Limits(message_chars=8000, per_user=1000, total=10_000)
@@ -79,8 +81,8 @@ class Talking(RuleBasedStateMachine):
         self.world.talks.append(talk)
         self.finish_all(done=True)
 
-    @rule(number=some, text=texts, place=some)
-    def ask(self, number: int, text: str, place: int) -> None:
+    @rule(number=some, text=texts, place=some, done=mostly)
+    def ask(self, number: int, text: str, place: int, done: bool) -> None:
         """A question from a page that shows some message, of the chosen branch or of another one."""
         if not (talk := self.pick(number)):
             return
@@ -99,9 +101,10 @@ class Talking(RuleBasedStateMachine):
         end = list(seen.down())[-1]
         end.add(turn.question.public_id, "user", text).add(turn.answer.public_id, "assistant", "", pending=True)
         talk.when = next(self.clock)
+        self.finish_all(done)
 
-    @rule(number=some, text=texts, place=some)
-    def edit(self, number: int, text: str, place: int) -> None:
+    @rule(number=some, text=texts, place=some, done=mostly)
+    def edit(self, number: int, text: str, place: int, done: bool) -> None:
         talk = self.pick(number)
         if not talk or talk.busy:
             return
@@ -113,9 +116,10 @@ class Talking(RuleBasedStateMachine):
         version = node.parent.add(turn.question.public_id, "user", text)
         version.add(turn.answer.public_id, "assistant", "", pending=True)
         talk.when = next(self.clock)
+        self.finish_all(done)
 
-    @rule(number=some, place=some)
-    def answer_again(self, number: int, place: int) -> None:
+    @rule(number=some, place=some, done=mostly)
+    def answer_again(self, number: int, place: int, done: bool) -> None:
         talk = self.pick(number)
         if not talk or talk.busy:
             return
@@ -128,6 +132,7 @@ class Talking(RuleBasedStateMachine):
         talk.choose(node.parent)
         node.parent.add(made.public_id, "assistant", "", pending=True)
         talk.when = next(self.clock)
+        self.finish_all(done)
 
     @rule(number=some, place=some)
     def switch(self, number: int, place: int) -> None:
