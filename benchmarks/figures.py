@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,3 +82,21 @@ def write_section(name: str, body: str, document: Path = DOCUMENT) -> None:
     if not pattern.search(text):
         raise ValueError(f"{document} has no section {name}.")
     document.write_text(pattern.sub(lambda match: f"{match[1]}\n{body}\n{match[2]}", text))
+
+
+def run(description: str | None, section: str, measure: Callable[[bool], Iterable[Table]]) -> int:
+    """The command of a benchmark: measure, print each table as it comes, and keep them in `section` if asked to.
+
+    `measure` is told whether to be quick.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="measure less, to see that it works")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
+    options = parser.parse_args()
+    tables = []
+    for table in measure(options.quick):
+        print(f"{table}\n", flush=True)
+        tables.append(str(table))
+    if options.write:
+        write_section(section, "\n\n".join([f"Measured on {machine()}", *tables]))
+    return 0

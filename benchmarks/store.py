@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from sqlalchemy import select
 
 from benchmarks import library, seeding, transfer
 from benchmarks.client import Client, port
-from benchmarks.figures import Table, machine, ms, p50, p99, ratio, write_section
+from benchmarks.figures import Table, ms, p50, p99, ratio, run
 from benchmarks.library import Library
 from chatsite.database import db
 from chatsite.models import Conversation
@@ -74,21 +73,6 @@ class Visitor:
         if answer.status != 200:
             raise RuntimeError(f"{address} was answered with {answer.status}.")
         self.seconds.setdefault(kind, []).append(answer.seconds)
-
-
-def main() -> int:
-    """Measure, print, and write if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fill and measure less")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
-    options = parser.parse_args()
-    tables = []
-    for table in _measure(options.quick):
-        print(f"{table}\n", flush=True)
-        tables.append(str(table))
-    if options.write:
-        write_section("store", "\n\n".join([f"Measured on {machine()}", *tables]))
-    return 0
 
 
 def _measure(quick: bool) -> Iterator[Table]:
@@ -148,4 +132,4 @@ def _table(visitors: list[Visitor], conversations: int, heavy: int, filling: flo
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, "store", _measure))

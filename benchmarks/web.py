@@ -5,27 +5,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 
 from benchmarks import browser, pages, posts, streams
-from benchmarks.figures import Table, machine, write_section
-
-
-def main() -> int:
-    """Measure, print, and write if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="measure for a shorter time")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
-    options = parser.parse_args()
-    tables = []
-    for table in _measure(options.quick):
-        print(f"{table}\n", flush=True)
-        tables.append(str(table))
-    if options.write:
-        write_section("web", "\n\n".join([f"Measured on {machine()}", *tables]))
-    return 0
+from benchmarks.figures import Table, run
 
 
 def _measure(quick: bool) -> Iterator[Table]:
@@ -36,4 +20,4 @@ def _measure(quick: bool) -> Iterator[Table]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, "web", _measure))
