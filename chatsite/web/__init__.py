@@ -10,13 +10,13 @@ from flask import Flask
 PARTS = (
     *("htmx", "i18n", "access", "fragments", "security", "assets", "errors", "hub", "streams", "receipts", "choosing"),
     *("cards", "wishes", "drafts", "comparisons", "reading", "search", "versions", "shares", "undoing", "imports"),
-    "method",
+    *("preferences", "method"),
 )
 # One noun, one blueprint, one file.
 NOUNS = (
     *("conversations", "messages", "versions", "ratings", "comparisons", "streams", "receipts", "answerers"),
     *("settings", "drafts", "shelves", "trash", "tags", "selections", "undos", "library", "search", "exports"),
-    *("imports", "shares", "shared", "temporary", "personas", "models", "language", "links", "health"),
+    *("imports", "shares", "shared", "temporary", "personas", "models", "preferences", "language", "links", "health"),
 )
 
 

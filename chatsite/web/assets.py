@@ -1,13 +1,18 @@
-"""Static files under names that change with their content, compressed once, so that browsers may keep them for ever."""
+"""Static files under names that change with their content, compressed once, so that browsers may keep them for ever.
+
+Styles are one file a component and scripts one file a behaviour; a browser gets each kind as one file. They are joined
+when the site starts, so there is nothing to build.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import shutil
+import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from flask import Flask
+from flask import Flask, Response
 from whitenoise import WhiteNoise
 from whitenoise.compress import Compressor
 from whitenoise.responders import Headers
@@ -16,10 +21,45 @@ YEAR = 365 * 24 * 3600
 DIGITS = 8
 SUFFIXES = {".css", ".js", ".svg", ".woff2", ".png", ".ico", ".webmanifest"}
 PREFIX = "/static/"
+BUNDLES = {
+    # The first file declares the order of the layers, so that of the others does not matter.
+    "app.css": ("css/tokens.css", "css/*.css", "css/components/*.css"),
+    "app.js": ("js/*.js",),
+    "htmx.js": ("vendor/htmx-*.min.js", "vendor/hx-*.min.js"),
+}
+TYPES = {".css": "text/css", ".js": "text/javascript"}
+ADDRESS = re.compile(r'url\("(?!data:)([^"]+)"\)')
+
+
+def parts(folder: Path, bundle: str) -> list[Path]:
+    """The files that a bundle is made of, in order."""
+    found = [path for pattern in BUNDLES[bundle] for path in sorted(folder.glob(pattern))]
+    return list(dict.fromkeys(found))
+
+
+def join(folder: Path, bundle: str, url: Callable[[str], str]) -> str:
+    """The text of a bundle; `url` names the files that its style sheets refer to.
+
+    Of our scripts each line that is a comment is left out, and each becomes a block: its names are its own.
+    """
+    texts = [path.read_text(encoding="utf-8") for path in parts(folder, bundle)]
+    if bundle == "app.css":
+        return "\n".join(
+            ADDRESS.sub(lambda found: f'url("{url(found[1].removeprefix("../"))}")', text) for text in texts
+        )
+    if bundle == "app.js":
+        return "".join(f"{{\n{bare(text)}}}\n" for text in texts)
+    return "\n".join(texts)
+
+
+def bare(script: str) -> str:
+    """A script without the lines that are comments, and without what its lines are indented by."""
+    lines = (line.strip() for line in script.splitlines())
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
 
 
 class Assets:
-    """The files of a folder under hashed names: `url('css/app.css')` is `/static/css/app.<hash>.css`.
+    """The files of a folder and the bundles under hashed names: `url('app.css')` is `/static/app.<hash>.css`.
 
     The hashed copies and their compressed twins lie in `store`, where a restart finds them again. A page that was
     loaded before an update still finds the files it names.
@@ -28,29 +68,31 @@ class Assets:
     def __init__(self, folder: Path, store: Path) -> None:
         self.store = store
         self._names = {
-            path.relative_to(folder).as_posix(): self._keep(path.relative_to(folder), path)
+            path.relative_to(folder).as_posix(): self._keep(path.relative_to(folder), path.read_bytes())
             for path in sorted(folder.rglob("*"))
             if path.is_file() and path.suffix in SUFFIXES
         }
+        for bundle in BUNDLES:
+            self._names[bundle] = self._keep(Path(bundle), join(folder, bundle, self.url).encode())
 
     def url(self, name: str) -> str:
         """The address of a file. Raises KeyError for a name that is not there: a page must not ship a dead link."""
         return PREFIX + self._names[name]
 
-    def _keep(self, name: Path, path: Path) -> str:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
+    def _keep(self, name: Path, content: bytes) -> str:
+        digest = hashlib.sha256(content).hexdigest()[:DIGITS]
         hashed = name.with_name(f"{name.stem}.{digest}{name.suffix}")
         if not (self.store / hashed).exists():
-            self._compress(path, self.store / hashed)
+            self._compress(content, self.store / hashed)
         return hashed.as_posix()
 
     @staticmethod
-    def _compress(path: Path, target: Path) -> None:
+    def _compress(content: bytes, target: Path) -> None:
         """Put the file and its twins in place by renaming, the file last: several workers may do this at once."""
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             copy = Path(folder) / target.name
-            shutil.copyfile(path, copy)
+            copy.write_bytes(content)
             for twin in Compressor(quiet=True).compress(str(copy)):
                 Path(twin).replace(target.parent / Path(twin).name)
             copy.replace(target)
@@ -58,10 +100,11 @@ class Assets:
 
 def init_app(app: Flask) -> None:
     """Serve the assets; in debug mode the files as they are, so that an edit shows at once."""
+    folder = Path(app.static_folder or "static")
     if app.debug:
-        app.jinja_env.globals["asset"] = lambda name: PREFIX + name
+        _serve_sources(app, folder)
         return
-    assets = Assets(Path(app.static_folder or "static"), app.config["INSTANCE"] / "assets")
+    assets = Assets(folder, app.config["INSTANCE"] / "assets")
     noise = WhiteNoise(
         app.wsgi_app,
         root=str(assets.store),
@@ -73,6 +116,18 @@ def init_app(app: Flask) -> None:
     )
     app.wsgi_app = noise  # type: ignore[method-assign]
     app.jinja_env.globals["asset"] = assets.url
+
+
+def _serve_sources(app: Flask, folder: Path) -> None:
+    def address(name: str) -> str:
+        return PREFIX + name
+
+    def bundle(name: str) -> Response:
+        return Response(join(folder, name, address), mimetype=TYPES[Path(name).suffix])
+
+    for name in BUNDLES:
+        app.add_url_rule(address(name), f"bundle-{name}", bundle, defaults={"name": name})
+    app.jinja_env.globals["asset"] = address
 
 
 def _add_headers(headers: Headers, _path: str, _url: str) -> None:

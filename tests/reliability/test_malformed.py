@@ -50,7 +50,7 @@ MALFORMED = {
     ),
     "language of nonsense": get(b"/", b"Accept-Language: \xff;q=x,,;;q=-1,*;q=nan\r\n"),
     "htmx of nonsense": get(b"/conversations", b"HX-Request: true\r\nHX-Current-URL: http://[::1\r\n"),
-    "range of nonsense": get(b"/static/css/app.css", b"Range: bytes=9-1,-,x\r\nIf-Modified-Since: \xff\r\n"),
+    "range of nonsense": get(b"/static/app.css", b"Range: bytes=9-1,-,x\r\nIf-Modified-Since: \xff\r\n"),
     "event id of nonsense": get(b"/messages/aaaaaaaaaaaaaaaa/stream", b"Last-Event-ID: \xff.\xb2\r\n"),
     "two hosts": b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: elsewhere\r\n\r\n",
     "no host": b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n",

@@ -14,6 +14,8 @@ from jinja2 import StrictUndefined, nodes
 from chatsite.config import ROOT
 from chatsite.models import Status
 from chatsite.services.tags import COLORS
+from chatsite.web.assets import bare
+from tests.colours import colours, contrast
 from tests.web.conftest import HTMX, Browser, message_ids
 
 TEMPLATES = ROOT / "templates"
@@ -24,6 +26,7 @@ PAGES = [
 LONGEST = 80
 # Rows of a list, or the partials of one answer, each of which says where it goes.
 SETS = {
+    "layouts/_look.html",
     "temporary/_over.html",
     "shares/_revoked.html",
     "shares/_changed.html",
@@ -209,32 +212,19 @@ READ = [
 ]
 
 
-def luminance(colour: str) -> float:
-    """How light a colour is, from 0 to 1, as WCAG 2 counts it."""
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one: str, other: str) -> float:
-    """The contrast of two colours, from 1 to 21."""
-    dark, light = sorted(map(luminance, (one, other)))
-    return (light + 0.05) / (dark + 0.05)
-
-
 @pytest.mark.parametrize("dark", [False, True])
 def test_all_text_can_be_read(dark: bool) -> None:
-    css = (ROOT / "static" / "css" / "app.css").read_text()
-    pairs = re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)", css)
-    colours = {name: (light, night)[dark] for name, light, night in pairs}
+    known = colours(dark)
     for text, ground in READ:
-        assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+        assert contrast(known[text], known[ground]) >= 4.5, (text, ground)
     for name in COLORS:
         for ground in ("paper", "side", "raised", "tint"):
-            assert contrast(colours[f"tag-{name}"], colours[ground]) >= 4.5, (name, ground)
-    assert contrast(colours["edge"], colours["paper"]) >= 3
-    assert contrast(colours["accent"], colours["line"]) >= 3
+            assert contrast(known[f"tag-{name}"], known[ground]) >= 4.5, (name, ground)
+    assert contrast(known["edge"], known["paper"]) >= 3
+    assert contrast(known["accent"], known["line"]) >= 3
 
 
 def test_our_own_javascript_stays_small() -> None:
-    assert sum(path.stat().st_size for path in (ROOT / "static" / "js").iterdir()) <= 10_000
+    """What a browser is sent of ours, before it is compressed."""
+    sources = [*(ROOT / "static" / "js").iterdir(), *(ROOT / "static").glob("*.js")]
+    assert sum(len(bare(path.read_text(encoding="utf-8")).encode()) for path in sources) <= 10_240
