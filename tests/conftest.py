@@ -21,6 +21,7 @@ from chatsite.database import Base, db
 from chatsite.models import User
 from chatsite.services import accounts
 from chatsite.services.generations import Limits
+from tests.stores import share_assets
 
 POSTGRES_URL = os.environ.get("CHATSITE_TEST_POSTGRES_URL", "")
 LIMITS = Limits(message_chars=8000, per_user=3, total=50)
@@ -29,6 +30,7 @@ LIMITS = Limits(message_chars=8000, per_user=3, total=50)
 def make_app(folder: Path, **config: object) -> Flask:
     """An app whose instance folder is `folder`, with the tables made."""
     settings = {"INSTANCE": folder, "MODEL": "scripted", "LOG_LEVEL": "error", "LEASE_SECONDS": 5.0, "DATABASE_URL": ""}
+    share_assets(folder)
     app = create_app({**settings, **config})
     app.testing = False
     app.config["PROPAGATE_EXCEPTIONS"] = False

@@ -21,6 +21,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.stores import share_assets
+
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0
 
@@ -101,6 +103,7 @@ def running_site(folder: Path, wait_until_ready: bool = True, **settings: str) -
     environ |= {f"CHATSITE_{name}": value for name, value in settings.items()}
     log = folder / "site.log"
     folder.mkdir(parents=True, exist_ok=True)
+    share_assets(folder)
     with log.open("ab") as output:
         command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
         process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=output, stderr=output, start_new_session=True)
