@@ -16,7 +16,7 @@ from chatsite import create_app
 from chatsite.config import ROOT
 from chatsite.database import db
 from chatsite.models import Role
-from chatsite.services import accounts, branches, claims, conversations, messages
+from chatsite.services import accounts, branches, claims, conversations, messages, windows
 from tests.conftest import LIMITS, close, postgres_url
 
 BEFORE_BRANCHES = "0002"
@@ -141,7 +141,7 @@ def test_old_messages_become_one_branch_in_their_old_order(old: Flask) -> None:
         alice = accounts.find("alice")
         for key, length in ((1, LONG), (2, 2)):
             conversation = conversations.get(alice, f"conversation-{key}")
-            window = messages.window(conversation, size=LONG)
+            window = windows.until(conversation, size=LONG)
             assert [each.public_id for each in window.messages] == [f"message-{key}-{step}" for step in range(length)]
             assert not window.earlier
             assert branches.places(window.messages) == {}
@@ -165,7 +165,7 @@ def test_an_upgraded_conversation_goes_on_and_branches(old: Flask) -> None:
         turn = messages.post(alice, conversation, "And then?", "t1", LIMITS)
         assert turn.question.parent_id == messages.get(alice, "message-2-1").id
         empty = conversations.get(accounts.find("bob"), "conversation-4")
-        assert messages.window(empty).messages == []
+        assert windows.until(empty).messages == []
         first = messages.post(accounts.find("bob"), empty, "At last", "t2", LIMITS)
         assert first.question.parent_id is None
         assert first.question.role is Role.USER
@@ -197,6 +197,6 @@ def test_back_and_forth_keeps_every_row(old: Flask) -> None:
         upgrade()
         assert _counts() == before
         alice = accounts.find("alice")
-        window = messages.window(conversations.get(alice, "conversation-1"), size=LONG)
+        window = windows.until(conversations.get(alice, "conversation-1"), size=LONG)
         assert len(window.messages) == LONG
         db.session.remove()

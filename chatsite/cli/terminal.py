@@ -32,6 +32,7 @@ from chatsite.services import (
     models,
     receipts,
     runners,
+    windows,
 )
 from chatsite.services.answerers import Answerer
 from chatsite.services.changes import Change
@@ -160,13 +161,13 @@ class Terminal:
         """The newest messages of the open conversation."""
         with _session():
             found = conversations.get(self._user(), self.conversation or "")
-            return list(messages.window(found, size=SHOWN_MESSAGES).messages)
+            return list(windows.until(found, size=SHOWN_MESSAGES).messages)
 
     def reading(self) -> Reading | None:
         """What the model saw when it wrote the newest answer of the open conversation; None if that is not known."""
         with _session():
             found = conversations.get(self._user(), self.conversation or "")
-            answers = [each for each in messages.window(found, size=2).messages if each.role is Role.ASSISTANT]
+            answers = [each for each in windows.until(found, size=2).messages if each.role is Role.ASSISTANT]
             return receipts.reading(answers[-1]) if answers else None
 
     def runner(self) -> Runner | None:

@@ -19,13 +19,12 @@ from chatsite.errors import (
 )
 from chatsite.models import Conversation, Message, Role, User
 from chatsite.models.conversation import TITLE_CHARS
-from chatsite.services import branches, comparisons, conversations, drafts, generations, settings
+from chatsite.services import branches, comparisons, conversations, drafts, generations, settings, windows
 from chatsite.services.answerers import Answerer
 from chatsite.services.generations import Limits
 from chatsite.services.settings import Settings
 from chatsite.services.texts import kinds, tidy
 
-WINDOW = 60
 TOKEN_CHARS = 64
 
 
@@ -196,76 +195,10 @@ def by_id(message_id: int) -> Message:
     return db.session.get_one(Message, message_id)
 
 
-@dataclass(frozen=True)
-class Window:
-    """Some successive messages of a branch, and whether there are earlier and later ones."""
-
-    messages: Sequence[Message]
-    earlier: bool
-    later: bool = False
-
-
-def window(conversation: Conversation, before: str | None = None, size: int = WINDOW) -> Window:
-    """The last `size` messages of the branch that is shown, or those above the message named `before`.
-
-    Raises NotFoundError when the conversation has no message of that name.
-    """
-    start = _id_in(conversation, before) if before else conversation.leaf_id
-    # The one that is named is not part of what comes before it.
-    ids = branches.ancestors(start, size + 2)[1:] if before else branches.ancestors(start, size + 1)
-    return Window(_load(ids[:size][::-1]), earlier=len(ids) > size, later=bool(before))
-
-
-def window_after(conversation: Conversation, after: str, size: int = WINDOW) -> Window:
-    """The `size` messages that follow the message named `after` on its branch. Raises NotFoundError."""
-    ids = branches.descendants(_id_in(conversation, after), size + 1)
-    return Window(_load(ids[:size]), earlier=True, later=len(ids) > size)
-
-
-def window_around(conversation: Conversation, message_id: int, size: int = WINDOW) -> Window:
-    """About `size` messages of the branch of a message, with that message in their middle."""
-    above = branches.ancestors(message_id, size // 2 + 1)
-    below = branches.descendants(message_id, size // 2 + 1)
-    ids = [*above[: size // 2][::-1], *below[: size // 2]]
-    return Window(_load(ids), earlier=len(above) > size // 2, later=len(below) > size // 2)
-
-
-def since(conversation: Conversation, after: str | None, size: int = WINDOW) -> Sequence[Message]:
-    """The messages below the one named `after`, or the last ones when it is unknown: what a stale tab lacks."""
-    try:
-        last_known = _id_in(conversation, after or "")
-    except NotFoundError:
-        return window(conversation, size=size).messages
-    return _load(branches.descendants(last_known)[-size:])
-
-
-def _load(ids: Sequence[int]) -> Sequence[Message]:
-    """Messages by their ids, in that order."""
-    if not ids:
-        return []
-    rows = db.session.scalars(
-        select(Message)
-        .where(Message.id.in_(ids))
-        .options(joinedload(Message.generation))
-        .execution_options(populate_existing=True)
-    )
-    found = {row.id: row for row in rows}
-    return [found[each] for each in ids if each in found]
-
-
-def _id_in(conversation: Conversation, public_id: str) -> int:
-    found = db.session.scalar(
-        select(Message.id).where(Message.public_id == public_id, Message.conversation_id == conversation.id)
-    )
-    if found is None:
-        raise NotFoundError
-    return found
-
-
 def _parent(conversation: Conversation, after: str | None) -> int | None:
     """What the next question follows: the end of the branch that the asker saw, which is shown from now on."""
     try:
-        seen = _id_in(conversation, after) if after else None
+        seen = windows.id_in(conversation, after) if after else None
     except NotFoundError:
         seen = None
     if seen is None or (end := branches.tip(seen)) == conversation.leaf_id:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from chatsite.services import answerers, messages, receipts
+from chatsite.services import answerers, receipts, windows
 from chatsite.web.access import get_conversation
 from chatsite.web.choosing import asked_for
 from chatsite.web.fragments import fragment
@@ -32,7 +32,7 @@ def update(public_id: str) -> Response | str:
     conversation = answerers.choose(conversation, asked_for(conversation))
     if not headers().wants_fragment:
         return redirect(url_for("conversations.show", public_id=conversation.public_id), code=303)
-    newest = messages.window(conversation, size=1).messages
+    newest = windows.until(conversation, size=1).messages
     return fragment(
         "conversations/_answerer_chosen.html",
         conversation=conversation,

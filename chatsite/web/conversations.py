@@ -9,7 +9,7 @@ from flask_babel import gettext
 from werkzeug.wrappers import Response
 
 from chatsite.models import Conversation
-from chatsite.services import conversations, messages, receipts, tags, trash
+from chatsite.services import conversations, messages, receipts, tags, trash, windows
 from chatsite.services.paging import Page, parse_cursor
 from chatsite.web.access import get_conversation, prepare_first_write, visitor
 from chatsite.web.fragments import address_of, fragment, rows_open, sidebar
@@ -116,7 +116,7 @@ def _news(conversation: Conversation, after: str) -> str:
         "messages/_news.html",
         conversation=conversation,
         known=None if followed else known,
-        messages=messages.since(conversation, after),
+        messages=windows.since(conversation, after),
     )
 
 

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from chatsite.models import Role
 from chatsite.rendering.text import title
-from chatsite.services import answerers, generations, messages
+from chatsite.services import answerers, generations, messages, windows
 from chatsite.services.messages import Turn
 from chatsite.web.access import (
     get_conversation,
@@ -41,7 +41,7 @@ def create() -> AnyResponse:
     body = fragment(
         "messages/_turn.html",
         conversation=conversation,
-        messages=messages.since(conversation, request.form.get("after")),
+        messages=windows.since(conversation, request.form.get("after")),
         sidebar=sidebar(conversation),
         first=not named,
     )

@@ -10,9 +10,9 @@ from flask_babel import get_timezone
 
 from chatsite.errors import DayUnknownError, NotFoundError
 from chatsite.models import Conversation, Message
-from chatsite.services import branches, messages
+from chatsite.services import branches, messages, windows
 from chatsite.services.branches import Place
-from chatsite.services.messages import Window
+from chatsite.services.windows import Window
 from chatsite.web.access import get_message, visitor
 
 
@@ -41,19 +41,19 @@ def window_asked_for(conversation: Conversation) -> Window:
     """
     at, before, later = (request.args.get(name) for name in ("at", "before", "later"))
     if later:
-        return messages.window_after(conversation, later)
+        return windows.after(conversation, later)
     if not at or at in {"start", "end"}:
-        return messages.window(conversation, before)
+        return windows.until(conversation, before)
     message = get_message(at)
     if message.conversation_id != conversation.id:
         raise NotFoundError
-    return messages.window_around(conversation, message.id)
+    return windows.around(conversation, message.id)
 
 
 def tail(public_id: str) -> tuple[Message, Window]:
     """A message as it is now, and the window that begins with it."""
     first = messages.get(visitor(), public_id)
-    below = messages.window_after(first.conversation, public_id)
+    below = windows.after(first.conversation, public_id)
     return first, Window([first, *below.messages], earlier=True, later=below.later)
 
 

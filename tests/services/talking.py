@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from chatsite.database import db
 from chatsite.errors import AnswerRunningError
 from chatsite.models import Status
-from chatsite.services import accounts, branches, claims, conversations, messages
+from chatsite.services import accounts, branches, claims, conversations, messages, windows
 from chatsite.services.generations import Limits
 from tests.services.plain import Node, Talk, World
 
@@ -150,7 +150,7 @@ class Talking(RuleBasedStateMachine):
         made = branches.copy(self.user(talk.owner), self.message(talk, node), "A copy")
         copy = Talk(made.public_id, talk.owner, "A copy", next(self.clock))
         end = copy.root
-        names = [each.public_id for each in messages.window(made, size=1000).messages]
+        names = [each.public_id for each in windows.until(made, size=1000).messages]
         for original, name in zip(list(node.up())[::-1], names, strict=True):
             end = end.add(name, original.role, original.text)
         self.world.talks.append(copy)
@@ -180,7 +180,7 @@ class Talking(RuleBasedStateMachine):
         for talk in self.world.talks:
             if talk.trashed:
                 continue
-            found = messages.window(self.stored(talk), size=1000).messages
+            found = windows.until(self.stored(talk), size=1000).messages
             assert [(each.public_id, each.role.value) for each in found] == [
                 (node.name, node.role) for node in talk.branch
             ]
@@ -191,7 +191,7 @@ class Talking(RuleBasedStateMachine):
         for talk in self.world.talks:
             if talk.trashed:
                 continue
-            found = messages.window(self.stored(talk), size=1000).messages
+            found = windows.until(self.stored(talk), size=1000).messages
             places = branches.places(found)
             for stored, node in zip(found, talk.branch, strict=True):
                 assert node.parent

@@ -11,7 +11,7 @@ from sqlalchemy import func, insert, select, text
 from chatsite.database import db
 from chatsite.errors import AnswerRunningError, NotFoundError, TemporaryChatError
 from chatsite.models import Conversation, Generation, Message, Role, Status, User
-from chatsite.services import accounts, branches, claims, conversations, messages, receipts
+from chatsite.services import accounts, branches, claims, conversations, messages, receipts, windows
 from chatsite.services.messages import Turn
 from tests.conftest import LIMITS, People
 
@@ -50,7 +50,7 @@ def edit(user: User, turn: Turn, words: str) -> Turn:
 
 def shown(conversation: Conversation) -> list[str]:
     """The questions on the branch that is shown."""
-    return [message.text for message in messages.window(conversation).messages if message.role is Role.USER]
+    return [message.text for message in windows.until(conversation).messages if message.role is Role.USER]
 
 
 def grow(user: User, depth: int, width: int = 0) -> Conversation:
@@ -125,11 +125,11 @@ def test_a_post_from_a_stale_tab_follows_what_that_tab_shows(people: People) -> 
     first = start(alice)
     edit(alice, first, "Uno")
     after = first.answer.public_id
-    assert messages.since(first.conversation, after) == []
+    assert windows.since(first.conversation, after) == []
     made = ask(alice, first, "Two", after=after)
     assert made.question.parent_id == first.answer.id
     assert shown(first.conversation) == ["One", "Two"]
-    assert [row.id for row in messages.since(first.conversation, after)] == [made.question.id, made.answer.id]
+    assert [row.id for row in windows.since(first.conversation, after)] == [made.question.id, made.answer.id]
 
 
 def test_a_switch_while_an_answer_is_written_loses_nothing(people: People) -> None:
@@ -167,7 +167,7 @@ def test_a_fork_ends_with_its_message_and_lives_on_its_own(people: People) -> No
     edit(alice, second, "Second")
     made = branches.fork(alice, messages.get(alice, second.answer.public_id))
     assert shown(made) == ["One", "Two"]
-    assert [row.status for row in messages.window(made).messages] == [Status.DONE] * 4
+    assert [row.status for row in windows.until(made).messages] == [Status.DONE] * 4
     messages.post(alice, made, "Four", "", LIMITS)
     assert told() == ["One", "Answer.", "Two", "Answer.", "Four"]
     assert shown(first.conversation) == ["One", "Second"]
@@ -195,19 +195,19 @@ def test_the_first_message_since_a_moment_is_on_the_shown_branch(people: People)
 def test_a_deep_and_wide_conversation_is_used_as_any_other(people: People) -> None:
     alice = people.alice
     deep = grow(alice, DEPTH, WIDTH)
-    last = messages.window(deep).messages[-1]
+    last = windows.until(deep).messages[-1]
     place = branches.places([last])[last.id]
     assert (place.number, place.count) == (1, WIDTH // 2 + 1)
     assert place.next is not None
     branches.show(messages.get(alice, place.next))
     question = messages.get(alice, last.public_id).parent_id
     assert branches.tip(branches.root(deep) or 0) != last.id
-    assert question == messages.window(deep).messages[-2].id
+    assert question == windows.until(deep).messages[-2].id
     messages.post(alice, deep, "More", "", LIMITS)
     assert len(told()) == claims.MOST_TURNS
     first = messages.by_id(branches.root(deep) or 0)
     assert branches.show(messages.get(alice, branches.places([first])[first.id].next or "")).leaf_id != deep.id
-    assert len(messages.window(deep).messages) == 1
+    assert len(windows.until(deep).messages) == 1
     assert len(branches.ancestors(last.id)) == DEPTH
 
 
@@ -241,11 +241,11 @@ def work(act: Callable[[], object]) -> int:
 @pytest.mark.parametrize(
     "act",
     [
-        lambda talk: messages.window(talk),
-        lambda talk: branches.places(messages.window(talk).messages),
-        lambda talk: messages.window(talk, messages.window(talk).messages[0].public_id),
-        lambda talk: messages.window_after(talk, messages.by_id(branches.root(talk)).public_id),
-        lambda talk: messages.window_around(talk, branches.ancestors(talk.leaf_id, 50)[-1]),
+        lambda talk: windows.until(talk),
+        lambda talk: branches.places(windows.until(talk).messages),
+        lambda talk: windows.until(talk, windows.until(talk).messages[0].public_id),
+        lambda talk: windows.after(talk, messages.by_id(branches.root(talk)).public_id),
+        lambda talk: windows.around(talk, branches.ancestors(talk.leaf_id, 50)[-1]),
         lambda talk: receipts.outlook(talk),
         lambda talk: branches.root(talk),
     ],

@@ -7,7 +7,7 @@ import pytest
 from chatsite.database import write
 from chatsite.errors import AnswerRunningError, NotFoundError, OwnQueueFullError
 from chatsite.models import Message, Model, ModelState, Status
-from chatsite.services import answerers, branches, claims, comparisons, generations, messages
+from chatsite.services import answerers, branches, claims, comparisons, generations, messages, windows
 from chatsite.services.answerers import Answerer
 from chatsite.services.messages import Turn
 from chatsite.services.models import Known
@@ -34,7 +34,7 @@ def fresh(people: People, message: Message) -> Message:
 
 
 def shown(people: People, turn: Turn) -> list[str]:
-    return [each.text for each in messages.window(turn.conversation).messages]
+    return [each.text for each in windows.until(turn.conversation).messages]
 
 
 def test_every_model_answers_the_same_question(people: People) -> None:

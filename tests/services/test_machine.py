@@ -20,7 +20,7 @@ from chatsite.database import db
 from chatsite.errors import ConversationGoneError, NotFoundError, UndoGoneError
 from chatsite.models import ImportState
 from chatsite.runner import bringing
-from chatsite.services import conversations, imports, messages, search, shares, trash, undos
+from chatsite.services import conversations, imports, search, shares, trash, undos, windows
 from chatsite.services.transfer import writing
 from tests.services.plain import Talk, Undone
 from tests.services.talking import PEOPLE, Talking, some, texts
@@ -130,7 +130,7 @@ class Machine(Talking):
         made = shares.copy(self.user(stranger), name)
         copy = Talk(made.public_id, stranger, made.title, next(self.clock))
         end = copy.root
-        rows = messages.window(made, size=1000).messages
+        rows = windows.until(made, size=1000).messages
         for (role, text), row in zip(lines, rows, strict=True):
             end = end.add(row.public_id, role, text)
         self.world.talks.append(copy)

@@ -22,7 +22,7 @@ from chatsite.errors import (
     QueueFullError,
 )
 from chatsite.models import Conversation, Generation, Message, Role, Status
-from chatsite.services import claims, conversations, messages
+from chatsite.services import claims, conversations, messages, windows
 from tests.conftest import LIMITS, People
 
 
@@ -64,7 +64,7 @@ def test_post_asks_the_next_question(people: People) -> None:
     first = messages.start(people.alice, "One", "t1", "One", LIMITS)
     finish(first)
     turn = messages.post(people.alice, first.conversation, "Two", "t2", LIMITS)
-    texts = [message.text for message in messages.window(turn.conversation).messages]
+    texts = [message.text for message in windows.until(turn.conversation).messages]
     assert texts == ["One", "An answer.", "Two", ""]
 
 
@@ -189,10 +189,10 @@ def test_windows_lead_back_to_the_beginning(people: People) -> None:
             messages.post(people.alice, conversation, f"Question {number}", f"t{number}", LIMITS), f"Answer {number}"
         )
     seen: list[str] = []
-    window = messages.window(conversation, size=3)
+    window = windows.until(conversation, size=3)
     seen = [message.text for message in window.messages] + seen
     while window.earlier:
-        window = messages.window(conversation, before=window.messages[0].public_id, size=3)
+        window = windows.until(conversation, before=window.messages[0].public_id, size=3)
         seen = [message.text for message in window.messages] + seen
     assert seen == [f"{kind} {number}" for number in range(4) for kind in ("Question", "Answer")]
 
@@ -202,12 +202,12 @@ def test_since_brings_what_a_stale_tab_lacks(people: People) -> None:
     finish(turn)
     known = turn.answer.public_id
     messages.post(people.alice, turn.conversation, "Two", "t2", LIMITS)
-    assert [message.text for message in messages.since(turn.conversation, known)] == ["Two", ""]
-    assert len(messages.since(turn.conversation, "unknown")) == 4
+    assert [message.text for message in windows.since(turn.conversation, known)] == ["Two", ""]
+    assert len(windows.since(turn.conversation, "unknown")) == 4
 
 
 def test_a_window_does_not_take_a_name_from_elsewhere(people: People) -> None:
     mine = messages.start(people.alice, "Mine", "t1", "Mine", LIMITS)
     other = messages.start(people.bob, "Other", "t1", "Other", LIMITS)
     with pytest.raises(NotFoundError):
-        messages.window(mine.conversation, before=other.answer.public_id)
+        windows.until(mine.conversation, before=other.answer.public_id)

@@ -33,6 +33,7 @@ from chatsite.services import (
     temporary,
     trash,
     undos,
+    windows,
 )
 from chatsite.services.answerers import Answerer
 from chatsite.services.settings import Settings
@@ -117,11 +118,11 @@ def daily_life() -> None:
     conversations.get(alice, first.conversation.public_id)
     page = conversations.page(alice, size=1)
     conversations.page(alice, before=f"{1}.{1}" if page.next is None else page.next)
-    window = messages.window(first.conversation, size=1)
-    messages.window(first.conversation, before=window.messages[0].public_id)
-    messages.since(first.conversation, window.messages[0].public_id)
-    messages.window_after(first.conversation, window.messages[0].public_id)
-    messages.window_around(first.conversation, first.question.id)
+    window = windows.until(first.conversation, size=1)
+    windows.until(first.conversation, before=window.messages[0].public_id)
+    windows.since(first.conversation, window.messages[0].public_id)
+    windows.after(first.conversation, window.messages[0].public_id)
+    windows.around(first.conversation, first.question.id)
     branches.first_since(first.conversation, first.question.created_at)
     messages.by_id(branches.root(first.conversation) or 0)
     generations.stop(window.messages[0])

@@ -11,7 +11,7 @@ from chatsite.engine.prompting.chat import ChatFormat
 from chatsite.engine.scripted import read
 from chatsite.models import Conversation, Generation, Message, Role, Status
 from chatsite.runner.receipts import compact
-from chatsite.services import claims, generations, messages, receipts
+from chatsite.services import claims, generations, messages, receipts, windows
 from chatsite.services.claims import Written
 from chatsite.services.receipts import Outlook, Reading
 from tests.conftest import LIMITS, People
@@ -57,7 +57,7 @@ def talk(people: People, *words: int, budget: int = 100, **changes: object) -> t
         conversation = ask(people, "word " * question, conversation).conversation
         answer("word " * reply, budget=budget, **changes)
     assert conversation is not None
-    return conversation, list(messages.window(conversation).messages)
+    return conversation, list(windows.until(conversation).messages)
 
 
 def test_a_receipt_shows_the_texts_token_by_token(people: People) -> None:
@@ -220,7 +220,7 @@ def test_the_cut_is_where_a_models_own_prompt_begins(
         receipt = compact(made.prompt(request, {}).receipt, claim.turns)
         news = Written(claim.attempt, text, tokens, receipt, Status.DONE, "end")
         claims.record("runner", {claim.generation_id: news}, 5)
-        said = messages.window(conversation).messages
+        said = windows.until(conversation).messages
         turns = (*(Turn(each.role.value, each.text) for each in said), Turn("user", "a"))
         real = made.prompt(Request(2, turns, Options(max_new_tokens=60)), {}).receipt
         start = next(turn.index for turn in real.turns if turn.kept)

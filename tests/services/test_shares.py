@@ -20,7 +20,7 @@ from chatsite.errors import (
     TemporaryChatError,
 )
 from chatsite.models import Conversation, Generation, Message, Role, Share, Status, User
-from chatsite.services import branches, claims, conversations, generations, messages, shares, trash
+from chatsite.services import branches, claims, conversations, generations, messages, shares, trash, windows
 from tests.conftest import LIMITS, People
 
 
@@ -123,7 +123,7 @@ def test_what_comes_later_does_not_appear_until_the_share_is_updated(people: Peo
 
 def test_a_share_can_end_at_a_message(people: People) -> None:
     conversation = talk(people.alice, "One", "Two")
-    second = messages.window(conversation).messages[1]
+    second = windows.until(conversation).messages[1]
     assert texts(shares.create(conversation, leaf=second)) == ["One", "Answer to One"]
 
 
@@ -187,7 +187,7 @@ def test_only_the_owner_shares_and_changes_a_share(people: People) -> None:
     with pytest.raises(ConversationGoneError):
         shares.create(stolen)
     with pytest.raises(NotFoundError):
-        shares.create(talk(people.bob, "Mine"), leaf=messages.window(conversation).messages[1])
+        shares.create(talk(people.bob, "Mine"), leaf=windows.until(conversation).messages[1])
 
 
 def test_a_temporary_conversation_is_not_shared(people: People) -> None:
@@ -242,7 +242,7 @@ def test_a_copy_is_the_visitors_own_and_knows_nothing_else(people: People) -> No
     generations.repeat(messages.get(people.alice, turn.answer.public_id), keep_text=True, limits=LIMITS)
     made = shares.copy(people.bob, share.public_id, "form")
     assert shares.copy(people.bob, share.public_id, "form").id == made.id
-    copied = messages.window(made).messages
+    copied = windows.until(made).messages
     assert [message.text for message in copied] == ["One", "Answer to One", "Two", "Half"]
     assert [message.status for message in copied] == [Status.DONE] * 4
     assert not generations.is_running(made.id)

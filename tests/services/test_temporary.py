@@ -14,7 +14,7 @@ from chatsite import database
 from chatsite.database import db, now, write
 from chatsite.errors import ConversationGoneError, NotTemporaryError, TemporaryChatError
 from chatsite.models import Chunk, Conversation, Generation, Message, Status, Undo, User
-from chatsite.services import accounts, branches, claims, conversations, drafts, messages, temporary, trash
+from chatsite.services import accounts, branches, claims, conversations, drafts, messages, temporary, trash, windows
 from chatsite.services.conversations import LIFE
 from tests.conftest import LIMITS, People, close, make_app
 
@@ -80,7 +80,7 @@ def test_it_is_in_no_list(people: People) -> None:
 def test_what_would_leave_a_trace_is_refused(people: People) -> None:
     conversation = begin(people.alice)
     name = conversation.public_id
-    leaf = messages.window(conversation).messages[-1]
+    leaf = windows.until(conversation).messages[-1]
     for refused in (
         lambda: conversations.pin(people.alice, [name]),
         lambda: conversations.archive(people.alice, [name]),

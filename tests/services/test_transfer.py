@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, select
 from chatsite.config import ROOT
 from chatsite.database import db, now, write
 from chatsite.models import Conversation, ImportState, Message, Outcome, Persona, Status, Tag
-from chatsite.services import conversations, messages, temporary, trash
+from chatsite.services import conversations, messages, temporary, trash, windows
 from chatsite.services.transfer import markdown
 from tests.conftest import LIMITS, People
 from tests.services import transferring as t
@@ -77,7 +77,7 @@ def test_the_branch_that_was_shown_is_shown_and_goes_on(people: People) -> None:
         rows = t.said(talk)
         parents = [row.parent_id for row in rows]
         assert all(sum(row.shown for row in rows if row.parent_id == parent) == 1 for parent in parents)
-        assert talk.leaf_id == messages.window(talk).messages[-1].id
+        assert talk.leaf_id == windows.until(talk).messages[-1].id
     turn = messages.post(people.alice, t.talks(people.alice)[1], "Next", "t9", LIMITS)
     assert t.shown(turn.conversation)[-2] == "Next"
 

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from chatsite.database import db
 from chatsite.models import Conversation, Import, Message, Outcome, Status, User
 from chatsite.runner import bringing
-from chatsite.services import claims, conversations, imports, messages, personas, ratings, settings, tags
+from chatsite.services import claims, conversations, imports, messages, personas, ratings, settings, tags, windows
 from chatsite.services.answerers import Answerer
 from chatsite.services.settings import Settings
 from chatsite.services.transfer import writing
@@ -70,7 +70,7 @@ def said(conversation: Conversation) -> list[Message]:
 
 def shown(conversation: Conversation) -> list[str]:
     """The texts of the branch that is shown."""
-    return [message.text for message in messages.window(conversation).messages]
+    return [message.text for message in windows.until(conversation).messages]
 
 
 def answer(text: str, status: Status = Status.DONE, receipt: Mapping[str, Any] | None = None) -> None:
