@@ -14,7 +14,7 @@ NATIVE := $(wildcard chatsite/engine/decoding/native/*.[ch])
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help run dev setup test chaos check format clean
+.PHONY: help run dev setup test chaos lighthouse screenshots check format clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | column -t -s '|'
@@ -40,6 +40,18 @@ KILLS ?= 200
 
 chaos: $(VENV)/.dev-stamp ## Kill workers and runner under load 200 times and count what is lost.
 	@$(BIN)/python -m tests.chaos --kills $(KILLS)
+
+screenshots: $(VENV)/.dev-stamp ## Take the README's pictures anew, of a site that serves the demo.
+	@$(BIN)/python -m tests.pictures
+
+# What judges the pages is no part of the site, so it lies beside what Python installs.
+LIGHTHOUSE := $(VENV)/lighthouse
+
+lighthouse: $(VENV)/.dev-stamp $(LIGHTHOUSE)/node_modules/.bin/lighthouse ## Have Lighthouse judge three pages, on a desktop and on a phone.
+	@$(BIN)/python -m benchmarks.lighthouse $(LIGHTHOUSE)/node_modules/.bin/lighthouse
+
+$(LIGHTHOUSE)/node_modules/.bin/lighthouse:
+	npm install --no-audit --no-fund --prefix $(LIGHTHOUSE) lighthouse@12.8.2
 
 check: $(VENV)/.dev-stamp ## Run what judges code without running it.
 	$(BIN)/ruff check

@@ -82,6 +82,6 @@ def _table(first: Visit, again: Visit) -> Table:
     table.add("repeated", again.requests, f"{again.bytes / 1024:.1f}")
     table.notes.append(
         f"{TURNS} questions with their answers, {CONVERSATIONS} conversations in the sidebar. Repeated to first: "
-        f"{again.bytes / first.bytes:.2f}. Without a reverse proxy, so the page itself is not compressed."
+        f"{again.bytes / first.bytes:.2f}."
     )
     return table

@@ -24,6 +24,29 @@ BATCH = 1000
 NO_LIMITS = Limits(message_chars=10**6, per_user=10**6, total=10**6)
 ANSWER = "An answer of **some** length.\n\n- One point.\n- Another point.\n\n" + "And a sentence more. " * 20
 
+# What models write when they explain something: a heading, prose, code, a table, a list.
+RICH = """# How to count words
+
+A **dictionary** of counters does it in one pass, and `Counter` is one that exists already.
+
+```python
+from collections import Counter
+from pathlib import Path
+
+def words(path: Path) -> Counter[str]:
+    \"\"\"How often each word stands in a file.\"\"\"
+    return Counter(path.read_text().lower().split())
+```
+
+| way | lines | seconds |
+| --- | ---: | ---: |
+| a loop | 6 | 0.41 |
+| `Counter` | 1 | 0.12 |
+
+- It reads the whole file at once.
+- For larger ones, add up the counters of its lines.
+"""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -44,12 +67,12 @@ def entered(instance: Path) -> Iterator[Flask]:
         db.engine.dispose()
 
 
-def visitor(conversations: int, turns: int = TURNS) -> Stored:
-    """Store a visitor with so many conversations of so many turns each."""
+def visitor(conversations: int, turns: int = TURNS, answer: str = ANSWER) -> Stored:
+    """Store a visitor with so many conversations of so many turns each, all of them answered with `answer`."""
     token = accounts.new_token()
     user_id = accounts.find_or_create(token).id
     for first in range(0, conversations, BATCH):
-        _store(user_id, range(first, min(first + BATCH, conversations)), turns, conversations)
+        _store(user_id, range(first, min(first + BATCH, conversations)), turns, conversations, answer)
     newest = select(Conversation.public_id).where(Conversation.user_id == user_id)
     name = db.session.scalar(newest.order_by(Conversation.updated_at.desc()).limit(1))
     db.session.rollback()
@@ -85,13 +108,13 @@ def is_calm() -> bool:
     return found is None
 
 
-def _store(user_id: int, numbers: range, turns: int, total: int) -> None:
+def _store(user_id: int, numbers: range, turns: int, total: int, answer: str) -> None:
     """Store some conversations in one write; the one with the highest number is the newest."""
     newest = now()
     with write() as session:
         rows = [_conversation(user_id, newest - timedelta(minutes=total - number), number) for number in numbers]
         ids = session.scalars(insert(Conversation).returning(Conversation.id, sort_by_parameter_order=True), rows).all()
-        said = [message for conversation in ids for message in _messages(conversation, turns)]
+        said = [message for conversation in ids for message in _messages(conversation, turns, answer)]
         stored = session.execute(
             insert(Message).returning(Message.id, Message.role, sort_by_parameter_order=True), said
         ).all()
@@ -119,8 +142,8 @@ def _conversation(user_id: int, moment: object, number: int) -> dict[str, object
     return {"public_id": public_id(), "user_id": user_id, "title": title, "created_at": moment, "updated_at": moment}
 
 
-def _messages(conversation_id: int, turns: int) -> list[dict[str, object]]:
-    said = [(Role.USER, "A question of the usual length, about this and that?"), (Role.ASSISTANT, ANSWER)] * turns
+def _messages(conversation_id: int, turns: int, answer: str) -> list[dict[str, object]]:
+    said = [(Role.USER, "A question of the usual length, about this and that?"), (Role.ASSISTANT, answer)] * turns
     common = {"conversation_id": conversation_id, "shown": False}
     return [{**common, "public_id": public_id(), "role": role, "text": text} for role, text in said]
 

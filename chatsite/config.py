@@ -157,6 +157,7 @@ SETTINGS = (
     ),
     Setting("TICK_MS", number(5, 5000), "50", "How often the runner writes to the database, in milliseconds."),
     Setting("BUSY_MS", number(1, 60_000), "5000", "How long a write waits for another one, in milliseconds (SQLite)."),
+    Setting("STYLEGUIDE", flag, "0", "Whether `/styleguide` shows how the site is made; it does with the debugger."),
     Setting("SCRIPTED_TOKENS_PER_SECOND", number(1, 1_000_000), "40", "Speed of the `scripted` model."),
     Setting(
         "LOG_LEVEL", choice("debug", "info", "warning", "error"), "info", "Least serious log line that is written."

@@ -360,10 +360,10 @@ class NumberError(ChatsiteError):
 
 
 class DraftTooLongError(ChatsiteError):
-    """What is being typed is longer than what is kept of it; takes `most`."""
+    """What is being typed is longer than what is kept of it."""
 
     status = 422
-    sentence = sentence("Only drafts of up to %(most)s characters are kept. What you type now is only in this window.")
+    sentence = sentence("It is only in this window: so long a draft is not kept.")
 
 
 class TooFewModelsError(ChatsiteError):

@@ -18,6 +18,7 @@ def _store() -> Path:
 
 def share_assets(instance: Path) -> None:
     """Let an instance folder that is about to be used find the assets that another one made."""
+    instance.mkdir(parents=True, exist_ok=True)
     assets = instance / "assets"
     if not assets.exists():
         assets.symlink_to(_store(), target_is_directory=True)

@@ -137,6 +137,16 @@ def link(site: str) -> None:
 
 
 @commands.command()
+@click.option("--states", is_flag=True, help="Add an answer in every state; they keep it while no runner works here.")
+@click.option("--site", default=local_site, help="Address of the site.")
+def demo(states: bool, site: str) -> None:
+    """Fill an instance that has no conversations with some to look at, and print an address that shows them."""
+    from chatsite.cli.demo import demo
+
+    click.echo(demo(site.rstrip("/"), states))
+
+
+@commands.command()
 def settings() -> None:
     """Print the table of all settings, as it stands in docs/settings.md."""
     from chatsite.cli.settings import page

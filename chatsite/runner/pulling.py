@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chatsite.engine import Progress, Report
+from chatsite.engine import Progress, Report, reasons
+from chatsite.engine.reasons import because
 from chatsite.errors import ModelUnavailableError
 
 REPORT_SECONDS = 0.2
@@ -80,7 +81,7 @@ class Pull:
         if self._process.stdout:
             self._process.stdout.close()
         if self.revision is None and self.error is None:
-            self.error = said or f"the fetching process ended with the status {status}."
+            self.error = said or because(reasons.ENDED, status=status)
         self.over.set()
 
     def _hear(self, line: str) -> str:

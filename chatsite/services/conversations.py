@@ -47,6 +47,22 @@ def page(user: User, before: str | None = None, size: int = PAGE_SIZE) -> Page[C
     return Page(rows[:size], _cursor(rows[size - 1]) if len(rows) > size else None)
 
 
+def recent(user: User, size: int) -> list[Conversation]:
+    """Those of the list that were used last, whether they are pinned or not."""
+    # Pinned ones and others lie apart in the index: the newest of both are among the newest of each.
+    rows = [
+        row
+        for pinned in (True, False)
+        for row in db.session.scalars(
+            select(Conversation)
+            .where(Conversation.user_id == user.id, text(LISTED), Conversation.pinned.is_(pinned))
+            .order_by(Conversation.updated_at.desc(), Conversation.id.desc())
+            .limit(size)
+        )
+    ]
+    return sorted(rows, key=lambda row: (row.updated_at, row.id), reverse=True)[:size]
+
+
 def tagged(user: User, tag: Tag, before: str | None = None, size: int = PAGE_SIZE) -> Page[Conversation]:
     """Those of the list that have a tag, the last used first. Raises NotFoundError as `page` does."""
     marks = select(ConversationTag).where(ConversationTag.tag_id == tag.id)

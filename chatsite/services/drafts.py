@@ -38,7 +38,7 @@ def save(owner: Conversation | User, text: str, known: str, token: str, message_
     """
     text = line_ends(text).replace("\x00", "")
     if len(text) > MOST_MESSAGES * message_chars:
-        raise DraftTooLongError(most=MOST_MESSAGES * message_chars)
+        raise DraftTooLongError
     kept = of(owner)
     if not text.strip() and edition(kept) != known:
         return known

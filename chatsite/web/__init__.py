@@ -8,15 +8,16 @@ from flask import Flask
 
 # What requests and templates need, in the order in which it is bound to the app.
 PARTS = (
-    *("htmx", "i18n", "access", "fragments", "security", "assets", "errors", "hub", "streams", "receipts", "choosing"),
-    *("cards", "wishes", "drafts", "comparisons", "reading", "search", "versions", "shares", "undoing", "imports"),
-    *("preferences", "method"),
+    *("compression", "htmx", "i18n", "access", "fragments", "security", "assets", "ahead", "errors", "hub", "streams"),
+    *("receipts", "choosing", "cards", "wishes", "drafts", "comparisons", "reading", "search", "versions", "shares"),
+    *("undoing", "imports", "preferences", "telling", "shortcuts", "palette", "method", "welcome", "styleguide"),
 )
 # One noun, one blueprint, one file.
 NOUNS = (
     *("conversations", "messages", "versions", "ratings", "comparisons", "streams", "receipts", "answerers"),
     *("settings", "drafts", "shelves", "trash", "tags", "selections", "undos", "library", "search", "exports"),
-    *("imports", "shares", "shared", "temporary", "personas", "models", "preferences", "language", "links", "health"),
+    *("imports", "shares", "shared", "temporary", "personas", "models", "preferences", "links", "health", "styleguide"),
+    *("palette", "shortcuts", "offline", "installing"),
 )
 
 

@@ -104,4 +104,12 @@ def _labels() -> Labels:
 @lru_cache
 def _labels_in(_language: str) -> Labels:
     """Asked for with every block, so remembered by language, which is the one of the page under way."""
-    return Labels(copy=gettext("Copy"), code=gettext("Code"), table=gettext("Table"))
+    return Labels(
+        copy=gettext("Copy"),
+        code=gettext("Code"),
+        wrap=gettext("Wrap"),
+        table=gettext("Table"),
+        formula=gettext("Formula"),
+        done=gettext("Done"),
+        to_do=gettext("To do"),
+    )

@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from flask import Flask, Response
 from whitenoise import WhiteNoise
@@ -19,43 +20,72 @@ from whitenoise.responders import Headers
 
 YEAR = 365 * 24 * 3600
 DIGITS = 8
-SUFFIXES = {".css", ".js", ".svg", ".woff2", ".png", ".ico", ".webmanifest"}
+SUFFIXES = {".css", ".js", ".svg", ".woff2", ".png", ".json"}
 PREFIX = "/static/"
+# Styles of what is on no page where one chats: they are not loaded there.
+ELSEWHERE = ("card", "list", "offline", "persona", "preferences", "share", "styleguide", "task", "transfer", "trouble")
 BUNDLES = {
     # The first file declares the order of the layers, so that of the others does not matter.
     "app.css": ("css/tokens.css", "css/*.css", "css/components/*.css"),
+    "pages.css": tuple(f"css/components/{name}.css" for name in ELSEWHERE),
     "app.js": ("js/*.js",),
     "htmx.js": ("vendor/htmx-*.min.js", "vendor/hx-*.min.js"),
 }
+# The only JSON there is are the rules by which pages are fetched ahead.
+MIME_TYPES = {".json": "application/speculationrules+json"}
 TYPES = {".css": "text/css", ".js": "text/javascript"}
+COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 ADDRESS = re.compile(r'url\("(?!data:)([^"]+)"\)')
+ICON = re.compile(r'icon\("([a-z]+)"\)')
+SPRITE = Path("icons") / "icons.svg"
+SYMBOL = re.compile(r'<symbol id="([a-z]+)" viewBox="([\d ]+)">(.*?)</symbol>')
+STROKE = "fill='none' stroke='#000' stroke-width='1.7' stroke-linecap='round' stroke-linejoin='round'"
+KEPT = " /:='"
 
 
 def parts(folder: Path, bundle: str) -> list[Path]:
     """The files that a bundle is made of, in order."""
     found = [path for pattern in BUNDLES[bundle] for path in sorted(folder.glob(pattern))]
-    return list(dict.fromkeys(found))
+    return [path for path in dict.fromkeys(found) if bundle != "app.css" or path.stem not in ELSEWHERE]
 
 
 def join(folder: Path, bundle: str, url: Callable[[str], str]) -> str:
     """The text of a bundle; `url` names the files that its style sheets refer to.
 
-    Of our scripts each line that is a comment is left out, and each becomes a block: its names are its own.
+    Of style sheets comments are left out, of our scripts each line that is one. Each script becomes a block: its names
+    are its own.
     """
     texts = [path.read_text(encoding="utf-8") for path in parts(folder, bundle)]
-    if bundle == "app.css":
-        return "\n".join(
-            ADDRESS.sub(lambda found: f'url("{url(found[1].removeprefix("../"))}")', text) for text in texts
-        )
+    if bundle.endswith(".css"):
+        drawn = _icons(folder)
+        text = ADDRESS.sub(lambda found: f'url("{url(found[1].removeprefix("../"))}")', "\n".join(texts))
+        return ICON.sub(lambda found: drawn[found[1]], _flush(COMMENT.sub("", text)))
     if bundle == "app.js":
         return "".join(f"{{\n{bare(text)}}}\n" for text in texts)
     return "\n".join(texts)
 
 
+def _icons(folder: Path) -> dict[str, str]:
+    """The icons of the sprite as pictures for style sheets, where so many would be too much to be elements."""
+    found = SYMBOL.findall((folder / SPRITE).read_text(encoding="utf-8"))
+    return {name: _picture(view, drawing) for name, view, drawing in found}
+
+
+def _picture(view: str, drawing: str) -> str:
+    """An icon as the address of a picture in a style sheet."""
+    text = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='{view}' {STROKE}>{drawing}</svg>".replace('"', "'")
+    return f'url("data:image/svg+xml,{quote(text, safe=KEPT)}")'
+
+
 def bare(script: str) -> str:
     """A script without the lines that are comments, and without what its lines are indented by."""
-    lines = (line.strip() for line in script.splitlines())
-    return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
+    return "".join(f"{line}\n" for line in _flush(script).splitlines() if not line.startswith("//"))
+
+
+def _flush(text: str) -> str:
+    """A text without empty lines and without what its lines are indented by."""
+    lines = (line.strip() for line in text.splitlines())
+    return "".join(f"{line}\n" for line in lines if line)
 
 
 class Assets:
@@ -111,6 +141,7 @@ def init_app(app: Flask) -> None:
         prefix=PREFIX,
         max_age=YEAR,
         allow_all_origins=False,
+        mimetypes=MIME_TYPES,
         immutable_file_test=lambda _path, _url: True,
         add_headers_function=_add_headers,
     )

@@ -12,9 +12,9 @@ from chatsite.models import Conversation
 from chatsite.services import conversations, messages, receipts, tags, trash, windows
 from chatsite.services.paging import Page, parse_cursor
 from chatsite.web.access import get_conversation, prepare_first_write, visitor
-from chatsite.web.fragments import address_of, fragment, rows_open, sidebar
+from chatsite.web.fragments import ROWS_COOKIE, address_of, fragment, rows_open, sidebar
 from chatsite.web.htmx import headers, make_response
-from chatsite.web.i18n import day
+from chatsite.web.i18n import period
 from chatsite.web.reading import place_asked_for, window_asked_for
 from chatsite.web.undoing import changed, open_id, user_who_has
 
@@ -52,7 +52,11 @@ def index() -> Response | str:
         return make_response("", 204)
     current = request.args.get("current") or open_id()
     rows = (rows if before else 0) + len(page.items)
-    return fragment("conversations/_rows.html", page=page, before=_heading(before), current=current, rows=rows)
+    html = fragment("conversations/_rows.html", page=page, before=_heading(before), current=current, rows=rows)
+    response = make_response(html)
+    if before:
+        response.set_cookie(ROWS_COOKIE, str(rows), samesite="Lax", httponly=True)
+    return response
 
 
 @bp.get("/conversations/<public_id>")
@@ -136,4 +140,4 @@ def _heading(cursor: str | None) -> str:
     """The heading that the rows before a page stand under."""
     if not cursor:
         return ""
-    return gettext("Pinned") if cursor.startswith(conversations.PINNED) else day(parse_cursor(cursor)[0])
+    return gettext("Pinned") if cursor.startswith(conversations.PINNED) else period(parse_cursor(cursor)[0])

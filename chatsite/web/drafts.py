@@ -16,7 +16,8 @@ bp = Blueprint("drafts", __name__)
 
 def init_app(app: Flask) -> None:
     """What templates need to show what was typed before."""
-    app.jinja_env.globals.update(draft_of=draft_of, edition=drafts.edition)
+    chars = app.config["MESSAGE_CHARS"]
+    app.jinja_env.globals.update(draft_of=draft_of, edition=drafts.edition, message_chars=lambda: chars)
 
 
 @bp.put("/draft")

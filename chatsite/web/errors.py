@@ -8,7 +8,7 @@ from flask_babel import gettext
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
-from chatsite.errors import ChatsiteError, sentence
+from chatsite.errors import ChatsiteError, DraftTooLongError, sentence
 from chatsite.web.htmx import headers
 from chatsite.web.htmx import make_response as make_htmx_response
 
@@ -30,6 +30,9 @@ HOST_SENTENCE = sentence(
 )
 NOTICES = {
     "conversations.update": "#title-notice",
+    # What goes away as soon as the draft is kept.
+    "drafts.create": "#unkept",
+    "drafts.update": "#unkept",
     # There may be many of these on one page; each form has its own place.
     "versions.create": "find .notice-place",
     "ratings.update": "find .notice-place",
@@ -75,6 +78,8 @@ def _http(error: HTTPException) -> Response:
     code = error.code or 500
     if code < 400:
         return error.get_response()  # type: ignore[return-value]
+    if code == 413 and request.blueprint == "drafts":
+        return _domain(DraftTooLongError())
     if type(error).__name__ == "SecurityError":
         return make_response(gettext(HOST_SENTENCE) + "\n", 400, {"Content-Type": "text/plain; charset=utf-8"})
     return respond(gettext(SENTENCES.get(code, SENTENCES[400])), code)

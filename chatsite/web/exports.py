@@ -19,6 +19,7 @@ from chatsite.services.transfer import markdown, reading, writing
 from chatsite.services.transfer.reading import Line
 from chatsite.web.access import get_conversation, visitor
 from chatsite.web.answers import blocks
+from chatsite.web.assets import join
 from chatsite.web.fragments import sidebar
 from chatsite.web.i18n import moment
 
@@ -27,6 +28,7 @@ bp = Blueprint("exports", __name__)
 # A client is sent no less at a time.
 PIECE_CHARS = 64 * 1024
 NAME_CHARS = 80
+FONT = re.compile(r"@font-face ?\{.*?\}", re.DOTALL)
 NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]+')
 
 Writer = Callable[[int, int | None], Iterator[str]]
@@ -119,8 +121,9 @@ def _said(line: Line, words: archive.Words) -> str:
 
 @lru_cache(maxsize=1)
 def _styles() -> str:
-    folder = Path(current_app.static_folder or "static") / "css"
-    return "".join((folder / name).read_text("utf-8") for name in ("app.css", "highlight.css"))
+    """The site's style sheets without their font, which is no part of the file."""
+    folder = Path(current_app.static_folder or "static")
+    return FONT.sub("", join(folder, "app.css", str) + join(folder, "pages.css", str))
 
 
 FORMATS: dict[str, tuple[str, str, Writer]] = {

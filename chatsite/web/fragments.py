@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Flask, redirect, render_template, request, url_for
 from jinja2 import StrictUndefined
+from jinja2.ext import Extension
 from jinja2.runtime import Macro
 from werkzeug.wrappers import Response
 
@@ -22,6 +23,21 @@ from chatsite.web.htmx import headers
 
 # So many rows of the list come at once where it is asked for again.
 MOST_ROWS = 300
+# How many rows were opened in this browser is remembered until it is closed, and a page begins with so many: the list
+# can only keep its place where the rows above that place are there.
+ROWS_COOKIE = "chatsite_rows"
+MOST_AT_FIRST = 120
+
+
+class Outdented(Extension):
+    """Leaves out what the lines of a template are indented by: it is for us, and a fifth of what a page weighs.
+
+    What templates are given is not touched, so texts and code keep their blanks.
+    """
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        """The source without blanks at the beginning of its lines; each line keeps its number."""
+        return re.sub(r"\n[ \t]+", "\n", source)
 
 
 def init_app(app: Flask) -> None:
@@ -30,6 +46,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.globals.update(dom_id=dom_id, address_of=address_of, client_token=lambda: secrets.token_urlsafe(16))
     # A name that nobody gave is a mistake, and a page with a hole in it would hide the mistake.
     app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.add_extension(Outdented)
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
 
@@ -78,7 +95,8 @@ def rows_open() -> int:
     """How many rows the list is to have: as many as the browser says that it has (`rows`), at least one page."""
     # A file that is being sent here is not to be read for this.
     told = request.form if request.mimetype == "application/x-www-form-urlencoded" else request.args
-    return max(conversations.PAGE_SIZE, min(told.get("rows", 0, type=int), MOST_ROWS))
+    before = min(request.cookies.get(ROWS_COOKIE, 0, type=int), MOST_AT_FIRST)
+    return max(conversations.PAGE_SIZE, min(told.get("rows", before, type=int), MOST_ROWS))
 
 
 def fragment(template: str, **values: Any) -> str:

@@ -31,8 +31,12 @@ class HtmxHeaders(BaseHtmxHeaders):  # type: ignore[misc]
 
     @property
     def wants_fragment(self) -> bool:
-        """Whether the answer goes into a part of a page that is already there."""
-        whole = self.request_type == "full" or self.boosted or self.history_restore_request
+        """Whether the answer goes into a part of a page that is already there.
+
+        What is boosted asks for a page, unless it names a part of this one.
+        """
+        boosted = self.boosted and self.request_type != "partial"
+        whole = self.request_type == "full" or boosted or self.history_restore_request
         return bool(self) and not whole
 
 
@@ -77,7 +81,7 @@ def make_response(
     status: int = 200,
     reswap: str | None = None,
     reselect: str | None = None,
-    **known: str | dict[str, Any] | None,
+    **known: str | bool | dict[str, Any] | None,
 ) -> Response:
     """A response for htmx.
 

@@ -13,6 +13,8 @@ from babel.units import format_unit
 from flask import Flask, Response, current_app, g, has_request_context, request
 from flask_babel import format_decimal, format_timedelta, get_locale, get_timezone, get_translations, gettext
 
+from chatsite.engine import reasons
+
 LANGUAGES = {"en": "English", "es": "Español"}
 LANGUAGE_COOKIE = "chatsite_language"
 TIMEZONE_COOKIE = "chatsite_timezone"
@@ -48,6 +50,7 @@ def init_app(app: Flask) -> None:
         newstyle=True,
     )
     app.jinja_env.filters["day"] = day
+    app.jinja_env.filters["period"] = period
     app.jinja_env.filters["clock"] = clock
     app.jinja_env.filters["full_date"] = full_date
     app.jinja_env.filters["moment"] = moment
@@ -58,6 +61,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.filters["duration"] = duration
     app.jinja_env.filters["language"] = language
     app.jinja_env.filters["translated"] = translated
+    app.jinja_env.filters["reason"] = reason
     app.jinja_env.globals.update(languages=LANGUAGES, locale=lambda: str(get_locale()))
     app.after_request(_vary)
 
@@ -79,6 +83,22 @@ def day(moment: datetime) -> str:
     if that == today - timedelta(days=1):
         return str(gettext("Yesterday"))
     return _day("MMMMd" if that.year == today.year else "yMMMMd", that, str(get_locale()))
+
+
+def period(when: datetime) -> str:
+    """The heading that a moment stands under in a long list: a day, then a week, a month, and months by their names."""
+    zone = get_timezone()
+    that, today = when.astimezone(zone).date(), datetime.now(zone).date()
+    age = (today - that).days
+    if age <= 1:
+        return day(when)
+    if age <= 7:
+        return str(gettext("Last 7 days"))
+    if age <= 30:
+        return str(gettext("Last 30 days"))
+    language = str(get_locale())
+    name = _month(that.month, language) if that.year == today.year else _day("yMMMM", that, language)
+    return name[:1].upper() + name[1:]
 
 
 def moment(when: datetime) -> str:
@@ -104,6 +124,11 @@ def clock(when: datetime) -> str:
 @lru_cache(2048)
 def _day(skeleton: str, that: date, language: str) -> str:
     return str(format_skeleton(skeleton, datetime(that.year, that.month, that.day), locale=language))
+
+
+@lru_cache(32)
+def _month(number: int, language: str) -> str:
+    return str(format_date(date(2000, number, 1), "LLLL", locale=language))
 
 
 @lru_cache(4096)
@@ -161,6 +186,15 @@ def translated(text: str) -> str:
     """
     # The empty text is where a catalogue keeps its own head.
     return str(gettext(text)) if text else ""
+
+
+def reason(text: str | None) -> str:
+    """Why something failed, as an engine told it in English, in the visitor's language as far as it is ours."""
+    found = reasons.taken_apart(text or "")
+    if found is None:
+        return translated(text or "")
+    template, params = found
+    return str(gettext(template, **{name: reason(value) for name, value in params.items()}))
 
 
 def _vary(response: Response) -> Response:

@@ -32,5 +32,5 @@ def destroy(public_id: str) -> Response | str:
 def _now(public_id: str) -> Response | str:
     message = get_message(public_id)
     if headers().wants_fragment:
-        return fragment("ratings/_rating.html", message=message, focus=True)
+        return fragment("ratings/_rated.html", message=message, focus=request.form.get("value", 0, int))
     return redirect(address_of(message), code=303)

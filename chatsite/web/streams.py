@@ -1,8 +1,8 @@
 """The stream of one answer: what was written so far, then what is being written, then the finished message.
 
 A stream never owns the work. Whoever opens it again, here or elsewhere, gets the same text from the database. Each
-message of it is a set of `<hx-partial>`s; its id is `<generation>.<origin>.<number of finished blocks>`, so that a
-browser that comes back is sent only what it lacks. The origin changes when the text begins anew, as drafts do.
+message of it is a set of `<hx-partial>`s; its id is `<generation>.<origin>.<finished blocks>.<sentences heard>`, so
+that a browser that comes back is sent only what it lacks. The origin changes when the text begins anew, as drafts do.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from chatsite.services.changes import Change
 from chatsite.web.access import get_message, visitor
 from chatsite.web.fragments import dom_id, fragment, settled
 from chatsite.web.hub import Hub
+from chatsite.web.telling import Teller
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -124,7 +125,7 @@ class _Stream:
         self._socket: socket.socket | None = environ.get("gunicorn.socket")
         self._complete = False
         self._public_id = message.public_id
-        self._view = _View(message)
+        self._view = _View(message, request.args.get("heard", 0, type=int))
 
     def events(self, last_event_id: str) -> Iterator[str]:
         """All events, ended in a way that keeps the browser from asking again and again when something broke."""
@@ -157,7 +158,9 @@ class _Stream:
             if not (yield from self._follow(followed)):
                 return False
             with self._context:
-                self._view = _View(get_message(self._public_id))
+                message = get_message(self._public_id)
+                if message.active:
+                    self._view = _View(message, 0)
         return True
 
     def _follow(self, generation_id: int) -> Generator[str, None, bool]:
@@ -188,7 +191,9 @@ class _Stream:
             return work()
 
     def _final(self) -> str:
-        return sse(fragment("messages/_settled.html", message=get_message(self._public_id), growing=False))
+        message = get_message(self._public_id)
+        said = self._view.teller.rest(message.text)
+        return sse(fragment("messages/_settled.html", message=message, growing=False, said=said))
 
     def _worker_alive(self) -> bool:
         """Whether gunicorn wants this worker to go on; without gunicorn always."""
@@ -199,8 +204,9 @@ class _Stream:
 class _View:
     """What one browser has of an answer; `generation_id` is who writes it, or 0 when it is finished."""
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: Message, heard: int) -> None:
         self.generation_id = message.generation.id if message.generation and message.active else 0
+        self.teller = Teller(message, heard)
         self._dom_id = dom_id(message)
         self._prefix = message.text
         self._status_at = 0.0
@@ -210,14 +216,15 @@ class _View:
     def resume(self, last_event_id: str) -> None:
         """Go on after the blocks that the browser says it has; anything else it says begins anew."""
         parts = last_event_id.split(".")
-        if len(parts) == 3 and parts[0] == str(self.generation_id) and all(map(_is_number, parts)):
-            self._origin, self._known = (int(part[:9]) for part in parts[1:])
+        if len(parts) == 4 and parts[0] == str(self.generation_id) and all(map(_is_number, parts)):
+            self._origin, self._known, self.teller.count = (int(part[:9]) for part in parts[1:])
             self._fresh = False
 
     def update(self, change: Change) -> str:
         """The event that brings the browser up to date."""
         if change.origin != self._origin:
             self._begin(change.origin)
+            self.teller.count = 0
         text = self._prefix + change.text
         self._blocks.feed(text[self._blocks.length :])
         sources = [*self._blocks.finished, self._blocks.open]
@@ -229,15 +236,17 @@ class _View:
             known=0 if fresh else self._known,
             fresh=fresh,
             change=change if self._status_due(change) else None,
+            said=self.teller.news(change),
         )
         self._fresh, self._known = False, len(sources) - 1
-        return sse(body, event_id=f"{self.generation_id}.{self._origin}.{self._known}")
+        return sse(body, event_id=f"{self.generation_id}.{self._origin}.{self._known}.{self.teller.count}")
 
     def _begin(self, origin: int) -> None:
         self._origin = origin
         self._blocks = BlockStream()
         self._blocks.feed(self._prefix)
         self._known, self._fresh = 0, True
+        self.teller.follow(self._blocks)
 
     def _status_due(self, change: Change) -> bool:
         turned = change.draft is not self._draft

@@ -11,7 +11,7 @@ from chatsite.services.models import Card
 from chatsite.web.access import get_message, known_models, limits, name_in_log, visitor
 from chatsite.web.choosing import asked_for
 from chatsite.web.fragments import address_of, fragment, sidebar
-from chatsite.web.htmx import headers
+from chatsite.web.htmx import headers, make_response
 from chatsite.web.reading import tail
 
 bp = Blueprint("versions", __name__)
@@ -38,12 +38,12 @@ def create(public_id: str) -> Response | str:
     """Ask a question in other words, or have an answer written once more; what there was stays."""
     message = get_message(public_id)
     first = _asked(message) if message.role is Role.USER else _answered(message)
-    return _branch(first, message)
+    return _branch(first, message, asked=True)
 
 
 @bp.put("/messages/<public_id>/shown")
 def update(public_id: str) -> Response | str:
-    """Show this version instead of the one named in the form's `from`."""
+    """Show this version instead of the one named in the form's `from`; `?way=` is the arrow that was pressed."""
     replaced = get_message(request.form.get("from") or public_id)
     message = get_message(public_id)
     branches.show(message)
@@ -56,7 +56,10 @@ def fork(public_id: str) -> Response:
     message, user = get_message(public_id), visitor()
     assert user is not None  # noqa: S101 get_message found something of theirs.
     made = branches.fork(user, message)
-    return redirect(url_for("conversations.show", public_id=made.public_id), code=303)
+    address = url_for("conversations.show", public_id=made.public_id)
+    if headers().wants_fragment:
+        return make_response("", redirect=address)
+    return redirect(address, code=303)
 
 
 def could_answer() -> list[Card]:
@@ -81,7 +84,7 @@ def _answered(answer: Message) -> Message:
     return messages.answer_again(user, answer, limits(), asked_for(answer.conversation))
 
 
-def _branch(message: Message, replaced: Message) -> Response | str:
+def _branch(message: Message, replaced: Message, asked: bool = False) -> Response | str:
     """All from a message on, in place of the one that is replaced and of what follows it."""
     if not headers().wants_fragment:
         return redirect(address_of(message), code=303)
@@ -92,6 +95,7 @@ def _branch(message: Message, replaced: Message) -> Response | str:
         conversation=conversation,
         window=window,
         replaced=replaced,
-        turn=request.form.get("way", "next"),
+        asked=asked,
+        turn=request.args.get("way", "next"),
         sidebar=sidebar(conversation),
     )

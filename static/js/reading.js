@@ -36,35 +36,49 @@ function point(block, letters, first) {
 }
 
 // Where the end of the page is kept in view, what opens would push its own beginning out of it.
-document.addEventListener("toggle", ({ target }) => {
+addEventListener("toggle", ({ target }) => {
   if (target.open) target.querySelector("summary")?.scrollIntoView({ block: "nearest" });
 }, true);
 
+// The page counts its place from its end, and follows it by itself; away from there one is told what comes to it.
+const NEAR = -24;
+const main = () => document.getElementById("main");
+const far = () => main().scrollTop < NEAR;
+const tell = (yes) => document.querySelector(".newest")?.classList.toggle("unseen", yes);
+
+addEventListener("scroll", () => far() || tell(false), true);
+
+addEventListener("click", (event) => {
+  if (!event.target.closest(".unseen")) return;
+  event.preventDefault();
+  main().focus();
+  main().scrollTop = 0;
+});
+
 let kept = null;
 
-document.addEventListener("htmx:before:swap", (event) => {
-  for (const task of event.detail.tasks) {
+addEventListener("htmx:before:swap", ({ detail }) => {
+  for (const { target, swapSpec, fragment } of detail.tasks) {
     // A page that follows its end would follow what is added there, too; one step above the end it stays.
-    const main = task.target?.id === "later" && task.target.closest("main");
-    if (main && !main.scrollTop) main.scrollTop = -1;
-    if (task.swapSpec.style === "innerMorph" && task.target?.matches?.(".block")) grow(task.target, task.fragment);
+    if (target?.id === "later" && !main().scrollTop) main().scrollTop = -1;
+    if (far() && target?.matches?.("#thread, [aria-busy] .prose, [aria-busy] .block")) tell(true);
+    if (swapSpec.style === "innerMorph" && target?.matches?.(".block")) grow(target, fragment);
   }
   const selection = getSelection();
   kept = null;
   if (selection.isCollapsed) return;
   const range = selection.getRangeAt(0);
   kept = {
-    text: selection.toString(),
+    text: `${selection}`,
     start: locate(range.startContainer, range.startOffset, true),
     end: locate(range.endContainer, range.endOffset, false),
-    backwards: range.startContainer !== selection.anchorNode || range.startOffset !== selection.anchorOffset,
+    backwards: selection.direction === "backward",
   };
 });
 
-document.addEventListener("htmx:after:swap", () => {
-  const selection = getSelection();
-  if (!kept || selection.toString() === kept.text) return;
+addEventListener("htmx:after:swap", () => {
+  if (!kept || `${getSelection()}` === kept.text) return;
   const ends = [kept.start(), kept.end()];
   if (kept.backwards) ends.reverse();
-  selection.setBaseAndExtent(...ends[0], ...ends[1]);
+  getSelection().setBaseAndExtent(...ends[0], ...ends[1]);
 });

@@ -98,7 +98,7 @@ def test_an_answer_is_written_again_while_the_old_one_stays(visitor: Callable[..
     other.get_by_role("button", name="Previous version").click()
     answers(other, "Only this")
     expect(page.locator("[aria-busy=true]")).to_have_count(0)
-    expect(page.locator(".facts").last).to_contain_text("400 words")
+    expect(page.locator(".prose").last).to_contain_text("word400")
 
 
 def test_a_branch_becomes_a_conversation_of_its_own(visitor: Callable[..., Visitor]) -> None:

@@ -34,13 +34,16 @@ def test_spanish_from_the_first_page_to_the_last_token(visitor: Callable[..., Vi
     page.get_by_role("textbox", name="Mensaje").fill("/long 300")
     page.keyboard.press("Enter")
     expect(page.locator(".status")).to_contain_text("tokens por segundo")
-    expect(page.locator(".facts")).to_contain_text("s hasta el primer token")
+    page.get_by_role("link", name="Lo que vio el modelo").click()
+    expect(page.locator(".figures")).to_contain_text("Palabras")
     expect(page.locator(".day")).to_have_text("Hoy")
     cookies = {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
     assert cookies["chatsite_timezone"] == "Europe/Madrid"
     conversation = page.url
-    page.get_by_role("button", name="English").click()
-    expect(page).to_have_url(conversation)
+    page.get_by_role("link", name="Preferencias").click()
+    page.get_by_role("radio", name="English").check()
+    expect(page.get_by_role("heading", name="Preferences")).to_be_visible()
+    page.goto(conversation)
     expect(page.get_by_role("textbox", name="Message")).to_be_visible()
     expect(page.locator(".day")).to_have_text("Today")
 
@@ -79,14 +82,15 @@ def test_a_keyboard_reaches_everything(visitor: Callable[..., Visitor]) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_be_focused()
     names = []
-    for _ in range(12):
+    for _ in range(11):
         page.keyboard.press("Tab")
         names.append(page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.textContent"))
-    asked = ["Continue in a new conversation", "Edit this question"]
-    answered = ["Copy this answer", "Answer again", "Continue in a new conversation", "Good answer", "Bad answer"]
+    asked = ["Edit this question"]
+    answered = ["Copy this answer", "Answer again", "Good answer", "Bad answer", "Continue in a new conversation"]
+    answered += ["What the model saw"]
     times = [names.pop(0), names.pop(len(asked + answered))]
     assert all(re.fullmatch(r"\d{1,2}:\d\d.*", time) for time in times), times
-    assert names == [*asked, *answered, "What the model saw", "Message", "Send"]
+    assert names == [*asked, *answered, "Message", "Send"]
 
 
 def test_older_conversations_come_as_the_list_is_scrolled(visitor: Callable[..., Visitor]) -> None:

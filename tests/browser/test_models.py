@@ -119,7 +119,7 @@ def test_a_model_is_fetched_talked_with_and_removed(visitor: Callable[..., Visit
     page.get_by_role("radio", name="Tiny").check()
     expect(page.locator("#welcome")).to_contain_text("You are talking with Tiny. Knows foxes and nothing else.")
     expect(page.locator("#model-status")).to_contain_text("Tiny can be wrong.")
-    page.get_by_role("link", name="More about this model").click()
+    page.locator("#welcome-model").get_by_role("link", name="Tiny").click()
     expect(page).to_have_url(f"{models_site.url}/models/tiny")
     page.get_by_role("link", name="All models").click()
     expect(card(page)).to_contain_text("tokens per second")

@@ -64,6 +64,57 @@ def test_the_end_is_followed_and_what_is_read_does_not_move(visitor: Callable[..
     expect(page.locator(".prose").last).to_be_in_viewport()
 
 
+def test_text_that_comes_below_is_told_and_led_to(visitor: Callable[..., Visitor]) -> None:
+    page = visitor().tab()
+    ask(page, PAGES)
+    below = page.get_by_role("link", name="New text below")
+    expect(page.locator(".prose").get_by_text("Number 12.")).to_be_in_viewport()
+    expect(below).to_be_hidden()
+    page.mouse.move(700, 300)
+    page.mouse.wheel(0, -350)
+    expect(below).to_be_visible()
+    # One comes to it from the box backwards, and it leads to the end, which is followed again.
+    page.get_by_role("textbox", name="Message").focus()
+    page.keyboard.press("Shift+Tab")
+    expect(below).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(below).to_be_hidden()
+    expect(page.locator("#main")).to_be_focused()
+    expect(page.locator(".block > p").last).to_be_in_viewport()
+    page.mouse.wheel(0, -350)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    page.evaluate("document.getElementById('main').scrollTop = 0")
+    expect(below).to_be_hidden()
+    # Where nothing comes, there is nothing to tell.
+    page.evaluate("document.getElementById('main').scrollTop = -300")
+    page.get_by_role("button", name="Good answer").click()
+    expect(page.get_by_role("button", name="Good answer")).to_have_attribute("aria-pressed", "true")
+    expect(below).to_be_hidden()
+
+
+def test_an_answer_takes_its_place_without_a_shift(visitor: Callable[..., Visitor]) -> None:
+    """From the question to the first word, to the last one, and to what can be done with the answer."""
+    page = visitor().tab()
+    ask_and_wait(page, "/say First")
+    page.evaluate(
+        "window.shift = 0; new PerformanceObserver((list) => list.getEntries().forEach((entry) => {"
+        "window.shift += entry.hadRecentInput ? 0 : entry.value })).observe({ type: 'layout-shift' })"
+    )
+    long = "/say " + "\n\n".join(f"{number}. {SENTENCE * 3}" for number in range(1, 5))
+    for text in ("/slow Some words are here, and more of them come, so that there are a few lines in the end.", long):
+        page.get_by_role("textbox", name="Message").fill(text)
+        # The box grew with what was typed; that is not what is measured.
+        page.wait_for_timeout(300)
+        page.evaluate("window.shift = 0")
+        page.get_by_role("button", name="Send").click()
+        expect(page.locator("#thread .question").last).to_contain_text(text[:40])
+        expect(page.get_by_role("button", name="Stop")).to_be_visible()
+        expect(page.get_by_role("button", name="Send")).to_be_visible()
+        # The caret goes from line to line; nothing else moves.
+        assert page.evaluate("window.shift") < 0.001
+
+
 def _await_rest(page: Page, read: Locator) -> None:
     """Wait until the wheel's own movement is over."""
     before = -1.0
@@ -84,22 +135,3 @@ def test_nothing_shifts_while_a_page_loads(visitor: Callable[..., Visitor]) -> N
         page.goto(path)
         page.wait_for_timeout(300)
         assert page.evaluate("window.shift") < 0.01
-
-
-@pytest.mark.parametrize("path", ["/", "conversation"])
-def test_the_first_load_is_small(visitor: Callable[..., Visitor], path: str) -> None:
-    guest = visitor()
-    page = guest.tab()
-    if path == "conversation":
-        ask_and_wait(page, "Anything")
-        path = page.url.removeprefix(guest.site.url)
-    session = guest.context.new_cdp_session(page)
-    session.send("Network.enable")
-    session.send("Network.setCacheDisabled", {"cacheDisabled": True})
-    bodies: list[float] = []
-    session.on("Network.loadingFinished", lambda event: bodies.append(event["encodedDataLength"]))
-    page.goto(guest.site.url + path)
-    page.wait_for_load_state("networkidle")
-    assert len(bodies) <= 10
-    assert sum(bodies) <= 60_000
-    print(f"{path}: {len(bodies)} requests, {sum(bodies):.0f} bytes")

@@ -30,6 +30,8 @@ FIELDS = (
     "current",
     "mode",
     "language",
+    "theme",
+    "enter",
     "next",
     "_method",
     "q",
@@ -48,7 +50,7 @@ HEADERS = (
     "Last-Event-ID",
     "Range",
 )
-COOKIES = ("chatsite_language", "chatsite_timezone", "chatsite_session")
+COOKIES = ("chatsite_language", "chatsite_timezone", "chatsite_preferences", "chatsite_session")
 # What the code compares with, and what has broken somebody's code before.
 WORDS = (
     "true partial full retry continue es xx / //elsewhere DELETE 1.1 0 -1 % %00 ../.. nan [::1 multipart/form-data 😀 ٣"

@@ -10,37 +10,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pygments.lexers import get_lexer_by_name
 
-from chatsite.rendering.highlight import CLASSES, COLOURS, LANGUAGES, MOST_CODE, highlight, stylesheet
+from chatsite.rendering.highlight import CLASSES, COLOURS, LANGUAGES, MOST_CODE, called, highlight, stylesheet
+from chatsite.web.tokens import colours, contrast
 
 from .dom import parse
 
 SHEET = Path(__file__).parents[2] / "static" / "css" / "highlight.css"
-LIGHT, DARK = "#f6f6f4", "#1b1b1d"
 SAMPLE = "<?php # 'a' \"b\" // 1 */ <c d='e'> {f: g} \\h --i\n\tif x:\n  end\n\n"
 
 
-def luminance(colour: str) -> float:
-    """Relative luminance, https://www.w3.org/TR/WCAG22/#dfn-relative-luminance."""
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_colour_can_be_read(dark: bool) -> None:
+    known = colours(dark)
+    for name in set(COLOURS.values()):
+        assert contrast(known[f"code-{name}"], known["code-bg"]) >= 4.5, name
 
 
-def contrast(a: str, b: str) -> float:
-    """Contrast ratio, https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio."""
-    dark, light = sorted((luminance(a), luminance(b)))
-    return (light + 0.05) / (dark + 0.05)
+@pytest.mark.parametrize(
+    ("language", "name"),
+    [
+        ("python", "Python"),
+        ("py", "Python"),
+        ("c++", "C++"),
+        ("json", "JSON"),
+        ("r", "R"),
+        ("sh", "Bash"),
+        ("js", "JavaScript"),
+    ],
+)
+def test_a_language_has_the_name_that_people_use(language: str, name: str) -> None:
+    assert called(language) == name
 
 
-def test_the_measure_is_right() -> None:
-    assert round(contrast("#000000", "#ffffff"), 2) == 21
-    assert round(contrast("#777777", "#ffffff"), 2) == 4.48
-
-
-@pytest.mark.parametrize("colours", sorted(set(COLOURS.values())))
-def test_every_colour_can_be_read(colours: tuple[str, str]) -> None:
-    assert contrast(colours[0], LIGHT) >= 4.5
-    assert contrast(colours[1], DARK) >= 4.5
+def test_another_language_is_called_as_it_is_written_and_plain_text_is_none() -> None:
+    assert (called("klingon"), called("text"), called("")) == ("klingon", "", "")
 
 
 def test_the_style_sheet_is_the_one_that_is_served() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chatsite.rendering import markdown
-from chatsite.rendering.markdown import Labels, render, render_block
+from chatsite.rendering.markdown import COLUMN_LINE, LIST_LINE, SHORT_LINE, Labels, render, render_block
 from chatsite.rendering.parser import MOST_INLINE, MOST_LEVELS, MOST_SOURCE
 
 from .dom import parse
@@ -62,6 +62,33 @@ def test_web_and_mail_addresses_are_links(address: str) -> None:
     assert texts(f"[a]({address})", "a") == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("source", "address"),
+    [
+        ("see https://example.org.", "https://example.org"),
+        ("(http://example.org/a?b=c&d=e#f)!", "http://example.org/a?b=c&d=e#f"),
+        (
+            "https://en.wikipedia.org/wiki/Bread_(disambiguation), or",
+            "https://en.wikipedia.org/wiki/Bread_(disambiguation)",
+        ),
+        ("**https://example.org/a_b_c**", "https://example.org/a_b_c"),
+        ("| a |\n|-|\n| https://example.org |\n", "https://example.org"),
+        ("https://example.org/ñ", "https://example.org/ñ"),
+        ("[https://example.org/a](https://example.org/b)", "https://example.org/a"),
+    ],
+)
+def test_an_address_in_the_text_is_a_link(source: str, address: str) -> None:
+    assert texts(source, "a") == [address]
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["`https://example.org`", "https://", "https:///a", "ahttps://b.c", "ftp://example.org", "www.example.org"],
+)
+def test_other_text_is_no_link(source: str) -> None:
+    assert texts(source, "a") == []
+
+
 @pytest.mark.parametrize("address", ["/logout", "a", "#a", "//example.org", "ftp://example.org", "tel:1", "https:"])
 def test_other_addresses_stay_text(address: str) -> None:
     assert texts(f"[a]({address})", "a") == []
@@ -105,11 +132,11 @@ def test_code_comes_with_its_language_and_a_button() -> None:
     page = parse(render("```Python\nif a < b:\n    pass\n```"))
     (figure,) = page.all("figure")
     assert figure.attributes == {"class": "code"}
-    assert [e.text for e in figure.all("span") if e.attributes["class"] == "code-language"] == ["python"]
+    assert [e.text for e in figure.all("span") if e.attributes["class"] == "code-language"] == ["Python"]
     (button,) = figure.all("button")
     assert (button.attributes, button.text) == ({"type": "button", "class": "copy"}, "Copy")
     (pre,) = figure.all("pre")
-    assert pre.attributes == {"dir": "ltr", "tabindex": "0", "role": "region", "aria-label": "Code: python"}
+    assert pre.attributes == {"dir": "ltr", "tabindex": "0", "role": "region", "aria-label": "Code: Python"}
     (code,) = pre.all("code")
     assert code.attributes == {"class": "language-python"}
     assert code.text == "if a < b:\n    pass\n"
@@ -123,6 +150,36 @@ def test_an_unknown_language_is_code_without_colours(info: str) -> None:
     assert not code.all("span")
 
 
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("x" * SHORT_LINE, None),
+        ("x" * (SHORT_LINE + 1), "wrap slim"),
+        ("\t" * 10, "wrap slim"),
+        ("\u6f22" * 16, "wrap slim"),
+        ("x" * (LIST_LINE + 1), "wrap narrow"),
+        ("x" * (COLUMN_LINE + 1), "wrap"),
+    ],
+)
+def test_long_lines_can_be_wrapped_without_a_script(line: str, kind: str | None) -> None:
+    page = parse(render(f"```\na\n{line}\n```"))
+    assert [e.attributes["class"] for e in page.all("label")] == ([kind] if kind else [])
+    assert [e.text for e in page.all("label")] == (["Wrap"] if kind else [])
+    assert [e.attributes["type"] for e in page.all("input")] == (["checkbox"] if kind else [])
+
+
+def test_tasks_are_boxes() -> None:
+    page = parse(render("- [ ] a\n- [x] b [ ] c\n- [X]\td\n- [] e\n- [ ]\n\n1. [ ] *f*\n"))
+    boxes = [e.attributes for e in page.all("span")]
+    assert [(e["role"], e["aria-label"]) for e in boxes] == [
+        ("img", "To do"),
+        ("img", "Done"),
+        ("img", "Done"),
+        ("img", "To do"),
+    ]
+    assert [item.text.strip() for item in page.all("li")] == ["a", "b [ ] c", "d", "[] e", "[ ]", "f"]
+
+
 def test_code_that_names_no_language_is_called_code() -> None:
     page = parse(render("    a\n"))
     assert [e.text for e in page.all("span")] == ["Code"]
@@ -132,7 +189,7 @@ def test_code_that_names_no_language_is_called_code() -> None:
 
 def test_each_of_many_code_blocks_has_its_own_language() -> None:
     page = parse(render("- ```sql\n  a\n  ```\n- b\n\n      c\n\n> ```go\n> d\n> ```\n"))
-    assert [e.attributes["aria-label"] for e in page.all("pre")] == ["Code: sql", "Code", "Code: go"]
+    assert [e.attributes["aria-label"] for e in page.all("pre")] == ["Code: SQL", "Code", "Code: Go"]
 
 
 def test_code_about_code_makes_no_second_figure() -> None:
@@ -248,7 +305,11 @@ def test_an_overlong_text_is_shown_as_it_was_written() -> None:
     assert (len(page.all("code")), page.all("code")[0].text) == (1, source)
 
 
-@pytest.mark.parametrize("unit", ["[", "![", "*", "**a ", "`", ">", "> ", "- ", "_a", "<", "&", "\\", "|", "~", "[a]["])
+PLAIN = ["[", "![", "*", "**a ", "`", ">", "> ", "- ", "_a", "<", "&", "\\", "|", "~", "[a]["]
+MATHS = ["https://(", "https://a.b ", "$", "$$\n", "$x$ ", "\\(", "\\[\n", "\\begin{align}\n", "$\\frac"]
+
+
+@pytest.mark.parametrize("unit", [*PLAIN, *MATHS])
 def test_a_hundred_thousand_of_anything_lose_nothing_that_follows(unit: str) -> None:
     words = parse(render((unit * MOST_SOURCE)[: MOST_SOURCE - 20] + "\n\nthe end")).text
     assert words.rstrip().endswith("the end")

@@ -13,7 +13,7 @@ from chatsite.rendering.sanitiser import clean
 
 from .dom import Element, parse
 
-ALLOWED = {
+ALLOWED: dict[str, set[str]] = {
     "a": {"href", "title", "target", "rel", "referrerpolicy"},
     "blockquote": {"dir"},
     "br": set(),
@@ -23,6 +23,8 @@ ALLOWED = {
     "em": set(),
     "figcaption": set(),
     "figure": {"class"},
+    "input": {"type", "autocomplete"},
+    "label": {"class"},
     "h3": {"dir"},
     "h4": {"dir"},
     "h5": {"dir"},
@@ -33,7 +35,7 @@ ALLOWED = {
     "p": {"dir"},
     "pre": {"dir", "tabindex", "role", "aria-label"},
     "s": set(),
-    "span": {"class"},
+    "span": {"class", "role", "aria-label", "tabindex"},
     "strong": set(),
     "table": {"dir"},
     "tbody": set(),
@@ -42,8 +44,26 @@ ALLOWED = {
     "thead": set(),
     "tr": set(),
     "ul": {"dir"},
+    # Formulas.
+    "annotation": {"encoding"},
+    "math": {"dir", "display"},
+    "menclose": {"notation"},
+    "mfrac": {"displaystyle", "linethickness"},
+    "mi": {"mathvariant"},
+    "mo": {"form", "lspace", "maxsize", "minsize", "movablelimits", "rspace", "stretchy"},
+    "mover": {"accent"},
+    "mrow": {"displaystyle", "scriptlevel"},
+    "mspace": {"width"},
+    "mtable": {"displaystyle", "scriptlevel"},
+    "mtd": {"class"},
+    "munder": {"accentunder"},
+    **{tag: set() for tag in ("mn", "mpadded", "mphantom", "mroot", "msqrt", "msub", "msubsup", "msup", "mtext")},
+    **{tag: set() for tag in ("mtr", "munderover", "semantics")},
 }
-CLASSES = re.compile(r"code|copy|code-language|table-scroll|hl-[a-z]{1,2}|language-[a-z0-9_+#.-]{1,30}")
+CLASSES = re.compile(
+    r"code|copy|code-language|wrap|slim|narrow|table-scroll|hl-[a-z]{1,2}|language-[a-z0-9_+#.-]{1,30}"
+    r"|formula|within|kept|todo|done|left|right|joins|joined|apart|rule-(left|right|top)"
+)
 ADDRESSES = re.compile(r"https?://|mailto:", re.IGNORECASE)
 
 PAYLOADS = [
@@ -113,6 +133,14 @@ PAYLOADS = [
     "<a href=https://example.org\u2028onclick=alert(1)>a</a>",
     "a\u202e<script>\u202calert(1)",
     "<pre><code></code></pre></table><table>",
+    r"$\text{<script>alert(1)</script>}$ \(\mathrm{<img src=x onerror=alert(1)>}\)",
+    r"$$\href{javascript:alert(1)}{x} \style{position:fixed}{x} \class{message}{x} \id{composer}{x}$$",
+    r"$\text{</mtext></math><script>alert(1)</script>}$ $</annotation></semantics></math><img src=x onerror=alert(1)>$",
+    r"$\color{red;background:url(//evil.example)}x$ $\textcolor{#f00}{x}$ $\hspace{1em;position:fixed}x$",
+    r"$$\begin{array}{c\"onclick=alert(1)}x\end{array}$$",
+    r"$\text{<mtd style=\"text-align: right\">}$ $\unicode{x3c}script\unicode{x3e}$ $\char60 script\char62$",
+    "$x$<button class=copy>Copy</button> $$<hx-partial hx-target='body'>$$",
+    "- [x](javascript:alert(1))\n- [ ] <input type=checkbox onclick=alert(1)>",
 ]
 
 
@@ -131,6 +159,7 @@ def assert_safe(html: str) -> Element:
     page = parse(html)
     assert [offence for element in page.every() for offence in offences(element)] == []
     assert len(page.all("button")) == len(page.all("figure")) == len(page.all("pre"))
+    assert len(page.all("input")) == len(page.all("label")) <= len(page.all("figure"))
     assert "<hx-" not in html.lower()
     return page
 
@@ -201,6 +230,17 @@ def test_htmx_tags_are_escaped_in_values_too() -> None:
         ("<script>a</script><style>b</style>", ""),
         ("<hx-partial>a</hx-partial>", "a"),
         ("<h1>a</h1><!-- b -->", "a"),
+        (
+            '<math xlink:href="a" style="b" onclick="c"><mi href="javascript:d" class="e">f</mi></math>',
+            "<math><mi>f</mi></math>",
+        ),
+        ('<math><maction actiontype="statusline"><mi>a</mi></maction></math>', "<math><mi>a</mi></math>"),
+        ('<math><annotation encoding="text/html">a</annotation></math>', "<math><annotation>a</annotation></math>"),
+        ("<math><mtext><img src=x><style>b</style></mtext></math>", "<math><mtext></mtext></math>"),
+        (
+            '<math><mtable><mtr><mtd class="message right">a</mtd></mtr></mtable></math>',
+            '<math><mtable><mtr><mtd class="right">a</mtd></mtr></mtable></math>',
+        ),
     ],
 )
 def test_the_second_lock_holds_by_itself(html: str, left: str) -> None:

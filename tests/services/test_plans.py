@@ -117,6 +117,7 @@ def daily_life() -> None:
     claims.release("runner")
     conversations.get(alice, first.conversation.public_id)
     page = conversations.page(alice, size=1)
+    conversations.recent(alice, 7)
     conversations.page(alice, before=f"{1}.{1}" if page.next is None else page.next)
     window = windows.until(first.conversation, size=1)
     windows.until(first.conversation, before=window.messages[0].public_id)
@@ -259,6 +260,7 @@ def test_the_list_is_read_from_its_index_in_its_order(app: Flask) -> None:
         tag = tags.create(alice, "Work")
         for read in (
             lambda: conversations.page(alice),
+            lambda: conversations.recent(alice, 7),
             lambda: conversations.page(alice, before="p1.1"),
             lambda: conversations.tagged(alice, tag, before="1.1"),
             lambda: conversations.archived(alice, before="1.1"),

@@ -39,6 +39,9 @@ PUBLIC = {
     # Whose words they find is tested in test_search.py.
     "search.index",
     "search.quick",
+    # Whose conversations it finds is tested in test_palette.py.
+    "palette.show",
+    "shortcuts.show",
     "models.status",
     "models.index",
     "models.show",
@@ -50,7 +53,16 @@ PUBLIC = {
     "exports.index",
     "imports.index",
     "imports.create",
-    "language.create",
+    # How the site looks on one device: a cookie.
+    "preferences.show",
+    "preferences.create",
+    # The same for everybody of a language.
+    "offline.show",
+    "offline.worker",
+    "installing.show",
+    # How the site is made, where it is developed: `test_styleguide.py`.
+    "styleguide.show",
+    "styleguide.style",
     "health.healthz",
     "health.readyz",
 }

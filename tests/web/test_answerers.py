@@ -221,7 +221,7 @@ def test_an_answer_that_was_hurried_says_so(alice: Browser, reply: Answer) -> No
     conversation = alice.start()
     reply(fallback="busy")
     page = alice.get(f"/conversations/{conversation}").text
-    assert "written the fast way, because many answers were waiting" in page
+    assert "Written the fast way, because many answers were waiting" in page
     receipt = alice.get(f"/messages/{message_ids(page)[-1]}/receipt").text
     assert "In haste fast instead of precise Many answers were waiting" in words(receipt)
 
@@ -265,7 +265,7 @@ def test_it_speaks_spanish(alice: Browser, reply: Answer) -> None:
     assert "BlenderBot 400M · rápido" in changed
     assert "BlenderBot 400M responde a partir de aquí" in changed
     assert "answers" not in changed
-    assert "escrita de la manera rápida" in alice.get(path).text
+    assert "Escrita de la manera rápida" in alice.get(path).text
 
 
 def test_another_model_can_answer_the_same_question(app: Flask, alice: Browser, reply: Answer) -> None:

@@ -101,8 +101,14 @@ def test_what_is_too_long_is_said(alice: Browser) -> None:
     path = f"/conversations/{alice.start('Hello')}"
     refused = alice.send("PUT", f"{path}/draft", htmx=True, text="x" * 16_001)
     assert refused.status_code == 422
-    assert "Only drafts of up to 16000 characters are kept" in refused.text
-    assert refused.headers["HX-Retarget"] == "#notice"
+    assert "so long a draft is not kept" in refused.text
+    assert refused.headers["HX-Retarget"] == "#unkept"
+    # What is too large to be read at all gets the same answer, and what is kept again takes it away.
+    refused = alice.send("PUT", f"{path}/draft", htmx=True, text="x" * 200_000)
+    assert refused.status_code == 422
+    assert "so long a draft is not kept" in refused.text
+    kept = alice.send("PUT", f"{path}/draft", htmx=True, text="x")
+    assert '<hx-partial hx-target="#unkept" hx-swap="innerHTML"></hx-partial>' in kept.text
 
 
 def test_it_is_not_logged(app: Flask, alice: Browser, capfd: pytest.CaptureFixture[str]) -> None:

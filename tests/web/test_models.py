@@ -12,8 +12,9 @@ import pytest
 from flask import Flask
 
 from chatsite.database import db
-from chatsite.engine import Residence
+from chatsite.engine import Residence, reasons
 from chatsite.engine.catalogue import EMBEDDED, PREFERRED
+from chatsite.engine.reasons import because
 from chatsite.models import Model, ModelState, Wish
 from chatsite.services import models
 from chatsite.web.fragments import dom_id
@@ -314,7 +315,7 @@ def test_ids_are_unique_and_headings_go_down_by_one(alice: Browser, tell: Callab
             assert place in ids
         for place in re.findall(r'hx-target="#([^"]+)"', html):
             assert re.fullmatch(r"[\w-]+", place)
-        levels = [int(level) for level in re.findall(r"<h(\d)", html)]
+        levels = [int(level) for level in re.findall(r"<h(\d)", html.partition("<main")[2])]
         assert levels[0] == 1
         assert all(after - before <= 1 for before, after in pairwise(levels))
         for button in re.findall(r"<button[^>]*>.*?</button>", html, re.DOTALL):
@@ -353,3 +354,15 @@ def test_a_model_of_the_setting_may_have_a_name_with_a_slash(tmp_path: Path) -> 
         assert 'id="model-some_2e_body_2f_tiny-weights"' in page
         assert 'hx-post="/models/some.body/tiny/weights"' in page
     close(made)
+
+
+def test_why_a_model_failed_is_told_in_the_readers_language(
+    app: Flask, alice: Browser, tell: Callable[..., None]
+) -> None:
+    """What was written down in English is a sentence of ours, with another of them as its cause."""
+    reason = because(reasons.NOT_FETCHED, file="model.bin", repo="some/model", cause=reasons.CUT_OFF)
+    tell("blenderbot-1b-distill", state=ModelState.FAILED, reason=reason)
+    assert reason in card(app, alice.get("/models").text, "blenderbot-1b-distill")
+    alice.client.set_cookie("chatsite_language", "es")
+    page = card(app, alice.get("/models").text, "blenderbot-1b-distill")
+    assert "model.bin, de some/model, no se puede descargar: la conexión se corta demasiado pronto." in page

@@ -161,6 +161,19 @@ def test_the_gauge_follows_what_is_typed(alice: Browser, reply: Answer) -> None:
     assert '<hx-partial hx-target="#thread" hx-swap="beforeend"><p id="cut"' in alone
 
 
+def test_the_gauge_is_seen_from_a_third_on(alice: Browser, reply: Answer) -> None:
+    conversation = alice.start("word " * 20)
+    path = f"/conversations/{conversation}"
+    reply("word " * 20, budget=120)
+    gauge = re.compile(r'<p id="gauge" class="gauge ([\w-]*)" (hidden|tabindex="0")>')
+    seen = {}
+    for length in (0, 80, 400):
+        html = alice.send("PUT", f"{path}/draft", htmx=True, text="a" * length).text
+        seen[length] = gauge.findall(html)[0]
+    assert seen == {0: ("", "hidden"), 80: ("", 'tabindex="0"'), 400: ("gauge-full", 'tabindex="0"')}
+    assert gauge.findall(alice.get("/").text) == [("", "hidden")]
+
+
 def test_ids_are_unique_and_a_spanish_receipt_is_spanish(alice: Browser, reply: Answer) -> None:
     conversation = alice.start("Hola")
     reply()

@@ -106,6 +106,9 @@ def test_further_pages_are_rows_for_htmx_and_pages_without(app: Flask, alice: Br
     rows = alice.get(further, headers=HTMX).text
     assert rows.strip().startswith('<li class="found-message">')
     assert rows.count("found-message") == 4
+    # The link that asked for them is gone, so the first of them has the focus.
+    assert rows.index("autofocus") < rows.index("</a>")
+    assert rows.count("autofocus") == 1
     assert 'id="further"' not in rows
     page = alice.get(further).text
     assert page.count('class="found-message"') == 4

@@ -12,6 +12,7 @@ from chatsite.database import db
 from chatsite.models import Status
 from chatsite.services import claims
 from chatsite.services.claims import Claim, Written
+from chatsite.web import telling
 from tests.web.conftest import Browser, message_ids
 
 
@@ -59,10 +60,10 @@ def answer_of(alice: Browser, text: str = "Hello") -> str:
     return message_ids(alice.get(f"/conversations/{conversation}").text)[-1]
 
 
-def read(alice: Browser, name: str, last_event_id: str = "") -> Iterator[str]:
+def read(alice: Browser, name: str, last_event_id: str = "", heard: int = 0) -> Iterator[str]:
     """The events of a stream, one by one."""
     headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
-    response = alice.client.get(f"/messages/{name}/stream", headers=headers, buffered=False)
+    response = alice.client.get(f"/messages/{name}/stream?heard={heard}", headers=headers, buffered=False)
     assert response.mimetype == "text/event-stream"
     assert response.headers["X-Accel-Buffering"] == "no"
     buffer = ""
@@ -86,7 +87,7 @@ def test_what_was_written_comes_first_and_then_what_is_being_written(
     first = next(events)
     assert "First block." in first
     assert f'hx-target="#message-{name}-text" hx-swap="innerMorph"' in first
-    assert re.match(r"id: \d+\.0\.1\n", first)
+    assert re.match(r"id: \d+\.0\.1\.0\n", first)
     say(work, "that grows")
     second = next(event for event in events if "grows" in event)
     assert "First block." not in second
@@ -120,13 +121,14 @@ def test_a_browser_that_comes_back_is_sent_only_what_it_lacks(
         "nonsense",
         "1",
         "1.1",
-        "999.0.1",
-        "1.0.99999999999999999999",
-        "1.9.1",
-        "1.0.-1",
-        "1.-0.1",
-        "٣.٣.٣",
-        "1.0.5\r\nx"[:5],
+        "1.0.1",
+        "999.0.1.0",
+        "1.0.99999999999999999999.0",
+        "1.9.1.0",
+        "1.0.-1.0",
+        "1.-0.1.0",
+        "1.0.1.-1",
+        "٣.٣.٣.٣",
     ],
 )
 def test_an_id_that_is_not_ours_starts_anew(
@@ -347,3 +349,65 @@ def test_the_page_shows_a_draft_without_javascript(
     faster = alice.send("POST", f"/messages/{name}/haste")
     assert faster.headers["Location"].endswith(path)
     assert "A dog" not in alice.get(path).text
+
+
+def announced(event: str) -> str:
+    """What an event says to those who listen."""
+    found = re.search(r'hx-target="#announcer" hx-swap="textContent">(.*?)</hx-partial>', event, re.DOTALL)
+    return " ".join(found.group(1).replace("data:", "").split()) if found else ""
+
+
+def test_whole_sentences_are_told_and_the_rest_at_the_end(
+    alice: Browser, claim: Callable[[], Claim], say: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "PAUSE_SECONDS", 0.0)
+    name = answer_of(alice)
+    work = claim()
+    say(work, "It is **quiet. The** wind")
+    events = read(alice, name)
+    first = next(events)
+    assert announced(first) == "It is quiet."
+    assert re.match(r"id: \d+\.0\.0\.1\n", first)
+    # Who comes back has heard it.
+    events.close()
+    say(work, " sleeps. And")
+    again = read(alice, name, "1.0.0.1")
+    assert announced(next(again)) == "The wind sleeps."
+    say(work, " so do I", Status.DONE)
+    assert [announced(event) for event in again] == ["And so do I. The answer is finished.", ""]
+
+
+def test_a_page_that_is_opened_later_says_how_much_it_has(
+    alice: Browser, claim: Callable[[], Claim], say: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "PAUSE_SECONDS", 0.0)
+    conversation = alice.start("Hello")
+    say(claim(), "One. Two. Three")
+    page = alice.get(f"/conversations/{conversation}").text
+    [address] = re.findall(r'hx-sse:connect="([^"]+)"', page)
+    assert address.endswith("?heard=2")
+    name = message_ids(page)[-1]
+    assert announced(next(read(alice, name, heard=2))) == ""
+    assert announced(next(read(alice, name, heard=1))) == "Two."
+
+
+def test_who_waits_is_told_where_they_stand(alice: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "PAUSE_SECONDS", 0.0)
+    assert announced(next(read(alice, answer_of(alice)))) == "Waiting: no model is running at the moment."
+
+
+@pytest.mark.parametrize("wish", ["states", "sentences"])
+def test_sentences_are_a_wish(
+    alice: Browser, claim: Callable[[], Claim], say: Callable[..., None], monkeypatch: pytest.MonkeyPatch, wish: str
+) -> None:
+    monkeypatch.setattr(telling, "PAUSE_SECONDS", 0.0)
+    alice.client.set_cookie("chatsite_preferences", f"voice={wish}")
+    name = answer_of(alice)
+    work = claim()
+    say(work, "One. Two")
+    events = read(alice, name)
+    told = [announced(next(events))]
+    say(work, "", Status.DONE)
+    told.append(announced(next(events)))
+    aloud = ["One.", "Two. The answer is finished."]
+    assert told == (aloud if wish == "sentences" else ["", "The answer is finished."])

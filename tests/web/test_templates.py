@@ -15,7 +15,7 @@ from chatsite.config import ROOT
 from chatsite.models import Status
 from chatsite.services.tags import COLORS
 from chatsite.web.assets import bare
-from tests.colours import colours, contrast
+from chatsite.web.tokens import colours, contrast
 from tests.web.conftest import HTMX, Browser, message_ids
 
 TEMPLATES = ROOT / "templates"
@@ -55,14 +55,17 @@ SETS = {
     "search/_answer.html",
     "search/_more.html",
     "search/_quick.html",
+    "palette/_found.html",
 }
 # A choice between two fragments, and words.
 CHOICES = {
     "messages/_message.html",
+    "messages/_note.html",
     "messages/_progress.html",
     "messages/_announcement.html",
     "receipts/_reason.html",
     "search/_count.html",
+    "versions/_ask_again.html",
 }
 VOID = {"input", "meta", "link", "br", "hr", "img"}
 TAG = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)

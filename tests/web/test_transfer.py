@@ -80,13 +80,18 @@ def test_everything_is_ones_own_everything(
 
 def test_the_archive_needs_nothing_and_runs_nothing_strange(alice: Browser, answer: Callable[..., None]) -> None:
     alice.start("</title><script>alert(1)</script>")
-    answer("<script>alert(2)</script> [x](javascript:alert(3)) ![y](https://example.org/y.png)\n\n```python\n1\n```")
+    answer(
+        "<script>alert(2)</script> [x](javascript:alert(3)) ![y](https://example.org/y.png)\n\n```python\n1\n```\n\n$$x^2$$"
+    )
     html = alice.get("/export?format=html").text
     assert html.count("<script") == 1
     # A picture is a link; nothing is fetched when the file is opened.
     assert re.findall(r'(?:src|href)="(?!#)[^"]*"', html) == ['href="https://example.org/y.png"']
     assert "default-src 'none'" in unescape(html)
     assert "light-dark(" in html
+    # Formulas are set by the browser with a font of its own.
+    assert "<msup><mi>x</mi><mn>2</mn></msup>" in html
+    assert "@font-face" not in html
     [link] = re.findall(r'href="#(c[\w-]{16})"', html)
     assert html.count(f'id="{link}"') == 1
 

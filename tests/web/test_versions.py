@@ -195,6 +195,7 @@ def test_an_answer_tells_when_it_was_written_and_its_words(alice: Browser, answe
     conversation = alice.start("One")
     answer("Just four short words.")
     page = alice.get(f"/conversations/{conversation}").text
-    assert "4 words" in page
+    receipt = alice.get(f"/messages/{message_ids(page)[-1]}/receipt", headers=HTMX).text
+    assert "Words 4" in plain(receipt)
     for message in message_ids(page):
         assert re.search(rf'href="/messages/{message}"[^>]*><time datetime="\d{{4}}-', page)

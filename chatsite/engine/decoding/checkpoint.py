@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from chatsite.engine import reasons
+from chatsite.engine.reasons import because
 from chatsite.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ def check_files(folder: Path) -> None:
     files = [path for path in folder.rglob("*") if path.is_file() and not _hidden(path.relative_to(folder))]
     for path in files:
         if path.suffix not in HARMLESS_SUFFIXES and path.name not in HARMLESS_NAMES:
-            _refuse(f"{path.name} in {folder.name} is not safetensors, JSON or text; only these are read.")
+            _refuse(because(reasons.OTHER_FILE, file=path.name, folder=folder.name))
 
 
 def _hidden(path: Path) -> bool:
@@ -96,18 +98,18 @@ def check(folder: Path, pickled: bool = False, family: str = "") -> str:
     """
     for path in sorted(folder.glob("*.json")):
         if path.name in FORBIDDEN_FILES:
-            _refuse(f"{folder.name} has a file {path.name}, which is not read here.")
+            _refuse(because(reasons.UNREAD_FILE, folder=folder.name, file=path.name))
         if path.name not in DATA_FILES:
             _check_keys(_read(path), path.name)
     if not is_complete(folder, pickled):
-        _refuse(f"{folder.name} lacks its configuration, its tokenizer or its weights.")
+        _refuse(because(reasons.INCOMPLETE, folder=folder.name))
     config = _read(folder / "config.json")
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
-        _refuse(f"models of the type {model_type!r} are not supported.")
+        _refuse(because(reasons.OTHER_TYPE, type=repr(model_type)))
     found = family or _family(folder, config, FAMILIES[model_type])
     if found not in FAMILIES[model_type]:
-        _refuse(f"{folder.name} holds a model of the type {model_type!r}, which is no model of the family {found!r}.")
+        _refuse(because(reasons.OTHER_FAMILY, folder=folder.name, type=repr(model_type), family=repr(found)))
     return found
 
 
@@ -150,7 +152,7 @@ def _check_keys(value: Any, where: str) -> None:
         for key, inner in value.items():
             private = key.startswith("_") and key not in HARMLESS_PRIVATE_KEYS
             if private or key in FORBIDDEN_KEYS or "attn_implementation" in key:
-                _refuse(f"{where} has the key {key!r}, which may run code or change how the model is loaded.")
+                _refuse(because(reasons.DANGEROUS_KEY, file=where, key=repr(key)))
             _check_keys(inner, where)
     elif isinstance(value, list):
         for inner in value:
@@ -161,7 +163,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        _refuse(f"{path.name} cannot be read ({error}).")
+        _refuse(because(reasons.UNREADABLE, file=path.name, cause=error))
     return value if isinstance(value, dict) else {"values": value}
 
 
@@ -178,7 +180,7 @@ def load(folder: Path, dtype: torch.dtype, family: str = "") -> Checkpoint:
         raise
     except Exception as error:
         # Damaged files surface as errors of half a dozen libraries; for the reader they are one thing.
-        _refuse(f"{folder.name} cannot be loaded ({type(error).__name__}: {error})")
+        _refuse(because(reasons.NOT_LOADED, folder=folder.name, cause=f"{type(error).__name__}: {error}"))
     model.train(False)
     return Checkpoint(model, tokenizer, found, _published(folder))
 
@@ -194,7 +196,7 @@ def read_model(folder: Path, **options: Any) -> PreTrainedModel:
     model, info = loader.from_pretrained(folder, config=config, **safe, **options)
     missing = set(info["missing_keys"]) & {name for name, _ in model.named_parameters()}
     if missing:
-        _refuse(f"the weights in {folder.name} are not those of its configuration: {min(missing)} is not among them.")
+        _refuse(because(reasons.MISSING, folder=folder.name, key=min(missing)))
     made: PreTrainedModel = model
     return made
 

@@ -14,7 +14,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from chatsite.engine import reasons
 from chatsite.engine.decoding.checkpoint import check, quiet, read_model, read_tokenizer
+from chatsite.engine.reasons import because
 from chatsite.errors import ModelUnavailableError
 
 FAILED, ORPHANED = 1, 3
@@ -32,7 +34,7 @@ def convert_in_child(snapshot: Path, target: Path) -> Path:
         said = child.stderr.read() if child.stderr else ""
         code = child.wait()
     if code < 0:
-        reason = f"the process that converts it was ended by signal {-code}; probably there is not enough memory."
+        reason = because(reasons.KILLED, signal=-code)
         raise ModelUnavailableError(reason=reason)
     if code:
         raise ModelUnavailableError(reason=(said.strip().splitlines() or ["it cannot be converted."])[-1])
@@ -84,7 +86,7 @@ def main(arguments: list[str]) -> int:
         return FAILED
     except Exception as error:
         line = " ".join(str(error).split())[:300]
-        print(f"it cannot be converted ({type(error).__name__}: {line}).", file=sys.stderr)
+        print(because(reasons.NOT_CONVERTED, cause=f"{type(error).__name__}: {line}"), file=sys.stderr)
         return FAILED
     return 0
 

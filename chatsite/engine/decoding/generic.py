@@ -20,6 +20,7 @@ from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.cache_utils import Cache
 
+from chatsite.engine import reasons
 from chatsite.engine.decoding.cells import CellLayer, Cells, Distances
 from chatsite.engine.decoding.packing import step_threads
 from chatsite.engine.decoding.places import Part, Places
@@ -43,7 +44,7 @@ class Generic:
     def __init__(self, model: Any, context: int, eight_bits: bool = False) -> None:
         config = model.config
         if getattr(config, "use_bidirectional_attention", False):
-            raise ModelUnavailableError(reason="it looks ahead, so it cannot write one token after the other.")
+            raise ModelUnavailableError(reason=reasons.LOOKS_AHEAD)
         self._gear = swap(model) if eight_bits else Gear()
         self._model = model
         self._context = context
@@ -70,8 +71,7 @@ class Generic:
         try:
             layers, _, _, heads, _, width = _filled(cache).shape
         except RuntimeError as error:
-            reason = "its layers have keys of different sizes, which is not supported."
-            raise ModelUnavailableError(reason=reason) from error
+            raise ModelUnavailableError(reason=reasons.UNEVEN_KEYS) from error
         return layers, heads, width, self._like
 
     @property

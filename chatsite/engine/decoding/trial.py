@@ -9,9 +9,10 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from chatsite.engine import Delta, Event, Finish, Options, Request, Turn
+from chatsite.engine import Delta, Event, Finish, Options, Request, Turn, reasons
 from chatsite.engine.decoding.batching import Batch
 from chatsite.engine.prompting import special_ids
+from chatsite.engine.reasons import because
 from chatsite.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
@@ -31,15 +32,13 @@ def check_ids(model: Any, tokenizer: Any, ends: Collection[int], name: str) -> N
     """
     rows = len(model.get_input_embeddings().weight)
     if not ends or not all(0 <= end < rows for end in ends):
-        _refuse(f"no token of {name} ends its answers.")
+        _refuse(because(reasons.ENDLESS, name=name))
     vocabulary, special = set(tokenizer.get_vocab().values()), special_ids(tokenizer)
     if not set(ends) & special:
-        _refuse(f"the tokenizer of {name} belongs to another model: what ends an answer is an ordinary word in it.")
+        _refuse(because(reasons.ORDINARY_END, name=name))
     # A special token that no text can become may lie beyond, as BlenderBot's <mask> does.
     if max(vocabulary - special, default=0) >= rows or len(vocabulary) < rows * LEAST_PART:
-        _refuse(
-            f"the tokenizer of {name} belongs to another model: it has {len(vocabulary)} words, and the model {rows}."
-        )
+        _refuse(because(reasons.OTHER_SIZE, name=name, words=len(vocabulary), rows=rows))
 
 
 def check_prompt(speaker: Speaker) -> None:
@@ -47,7 +46,7 @@ def check_prompt(speaker: Speaker) -> None:
     model: Any = speaker.checkpoint.model
     ids = speaker.format.prompt(Request(0, TALK, Options(max_new_tokens=1), persona=("Be kind.",)), {}).ids
     if not 0 <= min(ids) <= max(ids) < len(model.get_input_embeddings().weight):
-        _refuse("its format has tokens that the model does not know.")
+        _refuse(reasons.UNKNOWN_TOKENS)
 
 
 def try_out(speaker: Speaker) -> float:
@@ -61,7 +60,7 @@ def try_out(speaker: Speaker) -> float:
     times = list(_times(batch, events))
     finish = events[-1]
     if isinstance(finish, Finish) and finish.error:
-        _refuse(f"it cannot answer ({finish.error})")
+        _refuse(because(reasons.MUTE, cause=finish.error))
     return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from chatsite.engine import Prompt, Request, SeenTurn
+from chatsite.engine import Prompt, Request, SeenTurn, reasons
+from chatsite.engine.reasons import because
 from chatsite.errors import EmptyMessageError, ModelUnavailableError
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _slices(text: str, place: int, ends: Sequence[int]) -> Iterator[str]:
 def require_split(tokenizer: PreTrainedTokenizerBase, model: str) -> None:
     """Raise ModelUnavailableError if a text can forge one of the tokenizer's special tokens."""
     if set(plain_ids(tokenizer, " ".join(tokenizer.all_special_tokens))) & special_ids(tokenizer):
-        raise ModelUnavailableError(reason=f"the tokenizer of {model} lets a text forge special tokens.")
+        raise ModelUnavailableError(reason=because(reasons.FORGEABLE, name=model))
 
 
 def healed(prefix: str) -> str:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from chatsite.engine import Prompt, Request
+from chatsite.engine import Prompt, Request, reasons
 from chatsite.engine.prompting import Encoded, healed, plain_ids, plain_pieces, require_split
 from chatsite.engine.prompting.fitting import Frame, framed
+from chatsite.engine.reasons import because
 from chatsite.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
@@ -75,5 +76,5 @@ class BlenderbotFormat:
         hello, world = self.segment("hello") or [], self.segment("world") or []
         joined = plain_ids(self.tokenizer, " hello   world")
         if joined != [*hello, *self.delimiter, *world] or self.tokenizer.eos_token_id != self.end:
-            raise ModelUnavailableError(reason=f"the tokenizer of {self.model} does not write its format.")
+            raise ModelUnavailableError(reason=because(reasons.OTHER_WRITING, name=self.model))
         require_split(self.tokenizer, self.model)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from chatsite.engine import Prompt, Request
+from chatsite.engine import Prompt, Request, reasons
 from chatsite.engine.prompting import Encoded, healed
 from chatsite.engine.prompting.fitting import Frame, framed
+from chatsite.engine.reasons import because
 from chatsite.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class BlenderbotSmallFormat:
     def check(self) -> None:
         """Raise ModelUnavailableError unless the vocabulary holds the delimiter and no text can forge it."""
         if self.delimiter < 0:
-            raise ModelUnavailableError(reason=f"the tokenizer of {self.model} does not write its format.")
+            raise ModelUnavailableError(reason=because(reasons.OTHER_WRITING, name=self.model))
 
     def _split(self, text: str) -> list[Piece]:
         """The pieces of a text, each with the space before it if it begins a word that is not the first."""

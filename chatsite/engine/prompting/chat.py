@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from chatsite.engine import Prompt, Receipt, Request, Turn
+from chatsite.engine import Prompt, Receipt, Request, Turn, reasons
 from chatsite.engine.prompting import Encoded, healed, plain_ids, plain_pieces, require_split, require_text, seen
 from chatsite.engine.prompting.fitting import answer_budget
+from chatsite.engine.reasons import because
 from chatsite.errors import ModelUnavailableError, PromptTooLongError
 
 if TYPE_CHECKING:
@@ -117,9 +118,9 @@ class ChatFormat:
     def check(self) -> None:
         """Raise ModelUnavailableError unless the template shows what is said and no text can forge a turn."""
         if not self.tokenizer.chat_template:
-            raise ModelUnavailableError(reason=f"{self.model} has no template for chats.")
+            raise ModelUnavailableError(reason=because(reasons.NO_TEMPLATE, name=self.model))
         roles = enumerate(("system", "user"))
         messages = [{"role": role, "content": f"\ue000{i}\ue001"} for i, role in roles]
         if PLACE.findall(self._template(messages)) != ["0", "1"]:
-            raise ModelUnavailableError(reason=f"the template of {self.model} does not show its messages.")
+            raise ModelUnavailableError(reason=because(reasons.EMPTY_TEMPLATE, name=self.model))
         require_split(self.tokenizer, self.model)

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from chatsite.engine import Prompt, Receipt, Request
+from chatsite.engine import Prompt, Receipt, Request, reasons
 from chatsite.engine.prompting import Encoded, healed, plain_ids, plain_pieces, require_split, require_text, seen
+from chatsite.engine.reasons import because
 from chatsite.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
@@ -58,5 +59,5 @@ class TextToTextFormat:
     def check(self) -> None:
         """Raise ModelUnavailableError unless `end` is what ends a text for the tokenizer, and no text can forge it."""
         if self.tokenizer(".", add_special_tokens=True)["input_ids"][-1] != self.end:
-            raise ModelUnavailableError(reason=f"the tokenizer of {self.model} does not end a text as the model does.")
+            raise ModelUnavailableError(reason=because(reasons.OTHER_ENDING, name=self.model))
         require_split(self.tokenizer, self.model)

@@ -1,0 +1,13 @@
+// Where the site cannot be reached, a page of its own says so. That page is kept in the browser, and nothing else is:
+// conversations are not for whoever opens this browser next. The server puts the edition of that page in front.
+
+addEventListener("install", (event) => {
+  event.waitUntil(caches.open("offline").then((cache) => cache.add("/offline")));
+});
+
+addEventListener("fetch", (event) => {
+  const { method, mode } = event.request;
+  // What was posted is kept by the browser itself, which offers to send it again.
+  if (mode !== "navigate" || method !== "GET") return;
+  event.respondWith(fetch(event.request).catch(() => caches.match("/offline")));
+});
