@@ -17,4 +17,5 @@ if (box) {
   }
 }
 
-addEventListener("load", () => navigator.serviceWorker?.register("/sw.js"));
+// While the site cannot be reached there is nothing to register.
+onload = () => navigator.serviceWorker?.register("/sw.js").catch(() => {});

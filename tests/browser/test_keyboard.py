@@ -169,6 +169,7 @@ def press(page: Page, role: str, words: str, held_then: str) -> None:
 
 def test_what_is_replaced_passes_the_focus_on(visitor: Callable[..., Visitor]) -> None:
     page = visitor().tab()
+    expect(page.get_by_role("textbox", name="Message")).to_be_focused()
     page.keyboard.type("/slow " + "words " * 60)
     page.keyboard.press("Enter")
     expect(page.locator("article.message-assistant .block").first).to_be_visible()

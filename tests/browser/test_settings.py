@@ -35,7 +35,7 @@ def test_a_persona_from_beginning_to_end(visitor: Callable[..., Visitor], script
     ask_and_wait(page, "/say The second")
     expect(page.locator("#next-answerer")).to_have_count(0)
     expect(page.locator(".handover")).to_have_text("From here on: Grumpy tutor")
-    page.locator(".ending").last.get_by_role("link", name="What the model saw").click()
+    page.get_by_role("link", name="What the model saw").last.click()
     expect(page.locator(".turn-persona")).to_contain_text("Grumble. Then explain.")
     expect(page.locator(".receipt .settings")).to_contain_text("Temperature")
 

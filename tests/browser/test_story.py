@@ -83,6 +83,7 @@ def test_a_visit(visitor: Callable[..., Visitor]) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Seconds")
     expect(page).to_have_title("Seconds · chatsite")
 
+    rows.first.hover()
     page.get_by_role("link", name="Actions for “Seconds”").click()
     page.get_by_role("link", name="Cancel").click()
     expect(rows).to_have_count(2)
