@@ -22,6 +22,7 @@ from chatsite.rendering.formulas import as_code
 from chatsite.rendering.highlight import called
 from chatsite.rendering.highlight import highlight as coloured
 from chatsite.rendering.mathml import mathml
+from chatsite.rendering.outline import levels
 from chatsite.rendering.parser import MARKDOWN, cut, parse, tidy
 from chatsite.rendering.sanitiser import clean
 
@@ -37,6 +38,7 @@ _SEAM = re.compile(
     re.DOTALL,
 )
 _TAG = re.compile("<[^>]*>")
+_HEADING = re.compile(r"\A<h[3-6]( [^<]*>.*)</h[3-6]>", re.DOTALL)
 # East Asian letters and pictures take two columns.
 _WIDE = re.compile("[\u1100-\U0010ffff]")
 
@@ -87,21 +89,24 @@ def render(source: str, labels: Labels = ENGLISH) -> Markup:
     It is rendered block by block, so that what was streamed comes from the cache.
     """
     blocks, references = cut(tidy(source))
+    ranks = zip(blocks, levels(blocks), strict=True)
     if references:
-        return Markup("").join(_dress(_clean(block, True, references), labels) for block in blocks)
-    return Markup("").join(render_block(block, labels=labels) for block in blocks)
+        return Markup("").join(_dress(_clean(block, True, references), labels, level) for block, level in ranks)
+    return Markup("").join(render_block(block, labels=labels, level=level) for block, level in ranks)
 
 
-def render_block(source: str, highlight: bool = True, labels: Labels = ENGLISH) -> Markup:
+def render_block(source: str, highlight: bool = True, labels: Labels = ENGLISH, level: int = 0) -> Markup:
     """Give the HTML of one block, or of the open end of a text that is still being written.
+
+    A heading gets the `level` of `outline.levels`, if that is not 0.
 
     Without `highlight` code has no colours and nothing is cached: that is for the open end, which changes
     with every token and is never asked for again.
     """
     source = tidy(source)
     if highlight and len(source) <= MOST_KEPT_CHARACTERS:
-        return _dress(_cached(source), labels)
-    return _dress(_clean(source, highlight, {}), labels)
+        return _dress(_cached(source), labels, level)
+    return _dress(_clean(source, highlight, {}), labels, level)
 
 
 @lru_cache(maxsize=MOST_KEPT)
@@ -190,14 +195,15 @@ class _Renderer(RendererHTML):
 _RENDERER = _Renderer(MARKDOWN)
 
 
-def _dress(cleaned: _Clean, labels: Labels) -> Markup:
-    """Put figures around code and boxes around tables.
+def _dress(cleaned: _Clean, labels: Labels, level: int) -> Markup:
+    """Put figures around code and boxes around tables, and a heading on its level.
 
     Sanitised HTML has no bare `<` in its text or values, so a tag's spelling is found only where that tag
     is; and only the renderer writes `<pre>`, once for each language.
     """
     codes = iter(cleaned.codes)
-    return Markup(_SEAM.sub(lambda seam: _sewn(seam[0], codes, labels), cleaned.html))  # noqa: S704
+    html = _HEADING.sub(rf"<h{level}\1</h{level}>", cleaned.html) if level else cleaned.html
+    return Markup(_SEAM.sub(lambda seam: _sewn(seam[0], codes, labels), html))  # noqa: S704
 
 
 def _sewn(tag: str, codes: Iterator[_Code], labels: Labels) -> str:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from chatsite.models import Generation, Message, Runner
 from chatsite.rendering.blocks import split
 from chatsite.rendering.markdown import Labels, render, render_block
+from chatsite.rendering.outline import levels
 from chatsite.rendering.parser import cut, tidy
 from chatsite.services import changes, generations, runners
 from chatsite.services.changes import Change
@@ -40,7 +41,8 @@ def init_app(app: Flask) -> None:
     app.jinja_env.globals.update(
         blocks=blocks,
         blocks_so_far=blocks_so_far,
-        block=lambda source, finished: render_block(source, finished, _labels()),
+        block=lambda source, finished, level: render_block(source, finished, _labels(), level),
+        levels=levels,
         progress=progress,
         summary=summary,
         runner=current_runner,
@@ -60,13 +62,17 @@ def blocks(text: str) -> list[Markup]:
     sources, references = cut(tidy(text))
     if references:
         return [render(text, _labels())]
-    return [render_block(source, True, _labels()) for source in sources]
+    return [
+        render_block(source, True, _labels(), level) for source, level in zip(sources, levels(sources), strict=True)
+    ]
 
 
 def blocks_so_far(message: Message, change: Change | None) -> list[Markup]:
     """The blocks of a text that is being written, as `progress` tells it; the last one is still open."""
     finished, rest = split(message.text + (change.text if change else ""))
-    return [*(render_block(source, True, _labels()) for source in finished), render_block(rest, False, _labels())]
+    *before, last = levels([*finished, rest])
+    whole = (render_block(source, True, _labels(), level) for source, level in zip(finished, before, strict=True))
+    return [*whole, render_block(rest, False, _labels(), last)]
 
 
 def progress(message: Message) -> Change | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from chatsite.rendering import markdown
@@ -43,7 +45,24 @@ def test_a_new_line_stays_a_new_line() -> None:
     [("# a", "h3"), ("## a", "h4"), ("### a", "h5"), ("#### a", "h6"), ("###### a", "h6"), ("a\n===", "h3")],
 )
 def test_headings_stay_below_those_of_the_page(source: str, tag: str) -> None:
-    assert texts(source, tag) == ["a"]
+    assert [each.text for each in parse(render_block(source)).all(tag)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("# a\n\nText\n\n## b\n\n### c\n\n## d\n\n# e", [3, 4, 5, 4, 3]),
+        ("## a\n\n### b\n\n## c", [3, 4, 3]),
+        ("### a\n\n# b\n\n### c", [3, 3, 4]),
+        ("\n\n#### a\n##### b\n###### c\n", [3, 4, 5]),
+        ("# a\n## b\n### c\n#### d\n##### e\n###### f", [3, 4, 5, 6, 6, 6]),
+        ("a\n===\n\nb\n---\n\n---\n\n### c", [3, 4, 5]),
+        ("- a\n\n    # no heading\n\n```\n# none\n```\n\n#nor this\n\n## b", [3]),
+        ("## [a]\n\n### b\n\n[a]: https://example.org", [3, 4]),
+    ],
+)
+def test_no_level_of_headings_is_left_out(source: str, expected: list[int]) -> None:
+    assert [int(each) for each in re.findall(r"<h([3-6]) ", render(source))] == expected
 
 
 def test_a_link_opens_elsewhere_and_says_nothing_about_where_it_was() -> None:
