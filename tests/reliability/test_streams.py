@@ -51,7 +51,7 @@ def status_of_stream(site: Site, visitor: Visitor, message: str) -> int:
 
 
 def test_hundreds_of_streams_all_bring_the_whole_text(tmp_path: Path) -> None:
-    settings = {"STREAMS_PER_USER": str(READERS), "QUEUE_TOTAL": "100", "SCRIPTED_TOKENS_PER_SECOND": "60"}
+    settings = {"STREAMS_PER_USER": str(READERS), "QUEUE_TOTAL": "100", "SCRIPTED_TOKENS_PER_SECOND": "30"}
     with running_site(tmp_path, **settings) as site:
         asked = [(ask(site, f"/say {text_of(number)}"), text_of(number)) for number in range(ANSWERS)]
         watched = [(visitor, message) for (visitor, _, message), _ in asked]
