@@ -9,7 +9,7 @@ FIRST, LAST = 3, 6
 """The page has the two levels above, the second of which is that of each message; HTML has six."""
 
 _MARKED = re.compile(r" {0,3}(#{1,6})(?:[ \t]|$)", re.MULTILINE)
-_UNDERLINED = re.compile(r"\S.*\n {0,3}(=+|-+)[ \t]*\n*\Z")
+_UNDERLINE = re.compile(r" {0,3}(=+|-+)")
 
 
 def levels(sources: Iterable[str]) -> list[int]:
@@ -27,7 +27,9 @@ def _rank(source: str) -> int:
     marked = _MARKED.match(source.lstrip("\n"))
     if marked:
         return len(marked[1])
-    underlined = _UNDERLINED.search(source)
+    # Only the last line is looked at: a block may be very long, and is asked for again with every token.
+    text, _, line = source.rstrip().rpartition("\n")
+    underlined = _UNDERLINE.fullmatch(line) if text.strip() else None
     return 0 if not underlined else 1 if underlined[1][0] == "=" else 2
 
 
