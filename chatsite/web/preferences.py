@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from urllib.parse import parse_qsl, urlencode
 
-from flask import Blueprint, Flask, g, has_request_context, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, abort, g, has_request_context, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from chatsite.web.fragments import fragment, sidebar
@@ -82,6 +83,8 @@ def create() -> Response:
 
     A form may name the page to come back to (`next`).
     """
+    if not _can_be_chosen(request.form):
+        abort(422)
     chosen = preferences().changed(request.form)
     spoken = request.form.get("language", language())
     back = request.form.get("next")
@@ -95,6 +98,12 @@ def create() -> Response:
     response.set_cookie(COOKIE, chosen.cookie, max_age=YEAR, samesite="Lax", httponly=True)
     _speak(response, spoken)
     return response
+
+
+def _can_be_chosen(values: Mapping[str, str]) -> bool:
+    """Whether a form names only what there is; no language is the browser's."""
+    choices = {**CHOICES, "language": ("", *LANGUAGES)}
+    return all(values[name] in known for name, known in choices.items() if name in values)
 
 
 def _speak(response: Response, spoken: str) -> None:

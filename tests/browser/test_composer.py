@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import Visitor, ask_and_wait
 
@@ -32,7 +32,7 @@ document.addEventListener("htmx:finally:request", ({ detail }) => {
 """
 
 
-def box(page: Page):  # type: ignore[no-untyped-def]
+def box(page: Page) -> Locator:
     return page.get_by_role("textbox", name="Message")
 
 
@@ -57,7 +57,9 @@ def press_enter(page: Page, text: str) -> None:
 
 
 @pytest.mark.parametrize("screen", [{}, PHONE])
-def test_what_is_sent_is_seen_at_once_and_stays_where_it_is(visitor: Callable[..., Visitor], screen: dict) -> None:  # type: ignore[type-arg]
+def test_what_is_sent_is_seen_at_once_and_stays_where_it_is(
+    visitor: Callable[..., Visitor], screen: dict[str, object]
+) -> None:
     page = visitor(**screen).tab()
     page.evaluate(WATCH_ANSWERED)
     send, stop = page.get_by_role("button", name="Send"), page.get_by_role("button", name="Stop")

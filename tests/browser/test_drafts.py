@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Locator, Page, Request, expect
 
 from tests.browser.conftest import Visitor, ask, ask_and_wait
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 TEXT = " ".join(["word"] * 200)
 
 
-def box(page: Page):  # type: ignore[no-untyped-def]
+def box(page: Page) -> Locator:
     return page.get_by_role("textbox", name="Message")
 
 

@@ -68,7 +68,8 @@ def test_another_language_brings_the_page_anew_with_the_focus_where_it_was(alice
 
 def test_what_cannot_be_chosen_changes_nothing(alice: Browser) -> None:
     alice.send("POST", "/preferences", theme="dark")
-    alice.send("POST", "/preferences", theme="pink", enter="<b>", voice="", language="xx")
+    for name, value in (("theme", "pink"), ("enter", "<b>"), ("voice", ""), ("language", "xx"), ("keys", "x" * 9000)):
+        assert alice.send("POST", "/preferences", **{name: value}).status_code == 422
     assert marked(alice.get("/").text) == {"theme": "dark", "enter": "send", "voice": "sentences"}
     alice.client.set_cookie("chatsite_preferences", "theme=pink&enter=%00&nonsense")
     assert marked(alice.get("/").text) == {"theme": "auto", "enter": "send", "voice": "sentences"}
