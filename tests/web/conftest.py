@@ -16,6 +16,7 @@ from chatsite.database import db
 from chatsite.engine import Residence
 from chatsite.models import Status, Wish
 from chatsite.services import claims, models, residences
+from chatsite.services.claims import Claim, Written
 from chatsite.services.residences import Seen
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
@@ -120,3 +121,64 @@ def _no_session_is_left(app: Flask) -> Iterator[None]:
     yield
     with app.app_context():
         db.session.remove()
+
+
+@pytest.fixture
+def claim(app: Flask) -> Callable[[], Claim]:
+    """Takes the oldest waiting question up, as a runner does."""
+
+    def take() -> Claim:
+        with app.app_context():
+            [found] = claims.claim("runner", 1, 60, 2)
+            db.session.remove()
+            return found
+
+    return take
+
+
+@pytest.fixture
+def say(app: Flask) -> Callable[..., None]:
+    """Writes at an answer, as a runner does."""
+
+    def write(claim: Claim, text: str = "", status: Status | None = None) -> None:
+        with app.app_context():
+            news = Written(claim.attempt, text=text, tokens=1, status=status, reason="end")
+            claims.record("runner", {claim.generation_id: news}, 60)
+            db.session.remove()
+
+    return write
+
+
+@pytest.fixture
+def draft(app: Flask) -> Callable[[Claim, str], None]:
+    """Writes a draft of an answer, as a runner does that weighs it."""
+
+    def write(claim: Claim, text: str) -> None:
+        with app.app_context():
+            news = Written(claim.attempt, text=text, tokens=1, draft=True, receipt={"options": {"beams": 10}})
+            claims.record("runner", {claim.generation_id: news}, 60)
+            db.session.remove()
+
+    return write
+
+
+def answer_of(alice: Browser, text: str = "Hello") -> str:
+    conversation = alice.start(text)
+    return message_ids(alice.get(f"/conversations/{conversation}").text)[-1]
+
+
+def read(alice: Browser, name: str, last_event_id: str = "", heard: int = 0) -> Iterator[str]:
+    """The events of a stream, one by one."""
+    headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
+    response = alice.client.get(f"/messages/{name}/stream?heard={heard}", headers=headers, buffered=False)
+    assert response.mimetype == "text/event-stream"
+    assert response.headers["X-Accel-Buffering"] == "no"
+    buffer = ""
+    try:
+        for part in response.response:
+            buffer += part.decode() if isinstance(part, bytes) else part
+            while "\n\n" in buffer:
+                event, _, buffer = buffer.partition("\n\n")
+                yield event
+    finally:
+        response.close()

@@ -3,78 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from flask import Flask
 
 from chatsite.database import db
 from chatsite.models import Status
-from chatsite.services import claims
-from chatsite.services.claims import Claim, Written
-from chatsite.web import telling
-from tests.web.conftest import Browser, message_ids
-
-
-@pytest.fixture
-def claim(app: Flask) -> Callable[[], Claim]:
-    """Takes the oldest waiting question up, as a runner does."""
-
-    def take() -> Claim:
-        with app.app_context():
-            [found] = claims.claim("runner", 1, 60, 2)
-            db.session.remove()
-            return found
-
-    return take
-
-
-@pytest.fixture
-def say(app: Flask) -> Callable[..., None]:
-    """Writes at an answer, as a runner does."""
-
-    def write(claim: Claim, text: str = "", status: Status | None = None) -> None:
-        with app.app_context():
-            news = Written(claim.attempt, text=text, tokens=1, status=status, reason="end")
-            claims.record("runner", {claim.generation_id: news}, 60)
-            db.session.remove()
-
-    return write
-
-
-@pytest.fixture
-def draft(app: Flask) -> Callable[[Claim, str], None]:
-    """Writes a draft of an answer, as a runner does that weighs it."""
-
-    def write(claim: Claim, text: str) -> None:
-        with app.app_context():
-            news = Written(claim.attempt, text=text, tokens=1, draft=True, receipt={"options": {"beams": 10}})
-            claims.record("runner", {claim.generation_id: news}, 60)
-            db.session.remove()
-
-    return write
-
-
-def answer_of(alice: Browser, text: str = "Hello") -> str:
-    conversation = alice.start(text)
-    return message_ids(alice.get(f"/conversations/{conversation}").text)[-1]
-
-
-def read(alice: Browser, name: str, last_event_id: str = "", heard: int = 0) -> Iterator[str]:
-    """The events of a stream, one by one."""
-    headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
-    response = alice.client.get(f"/messages/{name}/stream?heard={heard}", headers=headers, buffered=False)
-    assert response.mimetype == "text/event-stream"
-    assert response.headers["X-Accel-Buffering"] == "no"
-    buffer = ""
-    try:
-        for part in response.response:
-            buffer += part.decode() if isinstance(part, bytes) else part
-            while "\n\n" in buffer:
-                event, _, buffer = buffer.partition("\n\n")
-                yield event
-    finally:
-        response.close()
+from chatsite.services.claims import Claim
+from tests.web.conftest import Browser, answer_of, message_ids, read
 
 
 def test_what_was_written_comes_first_and_then_what_is_being_written(
@@ -349,65 +286,3 @@ def test_the_page_shows_a_draft_without_javascript(
     faster = alice.send("POST", f"/messages/{name}/haste")
     assert faster.headers["Location"].endswith(path)
     assert "A dog" not in alice.get(path).text
-
-
-def announced(event: str) -> str:
-    """What an event says to those who listen."""
-    found = re.search(r'hx-target="#announcer" hx-swap="textContent">(.*?)</hx-partial>', event, re.DOTALL)
-    return " ".join(found.group(1).replace("data:", "").split()) if found else ""
-
-
-def test_whole_sentences_are_told_and_the_rest_at_the_end(
-    alice: Browser, claim: Callable[[], Claim], say: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(telling, "PAUSE_SECONDS", 0.0)
-    name = answer_of(alice)
-    work = claim()
-    say(work, "It is **quiet. The** wind")
-    events = read(alice, name)
-    first = next(events)
-    assert announced(first) == "It is quiet."
-    assert re.match(r"id: \d+\.0\.0\.1\n", first)
-    # Who comes back has heard it.
-    events.close()
-    say(work, " sleeps. And")
-    again = read(alice, name, "1.0.0.1")
-    assert announced(next(again)) == "The wind sleeps."
-    say(work, " so do I", Status.DONE)
-    assert [announced(event) for event in again] == ["And so do I. The answer is finished.", ""]
-
-
-def test_a_page_that_is_opened_later_says_how_much_it_has(
-    alice: Browser, claim: Callable[[], Claim], say: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(telling, "PAUSE_SECONDS", 0.0)
-    conversation = alice.start("Hello")
-    say(claim(), "One. Two. Three")
-    page = alice.get(f"/conversations/{conversation}").text
-    [address] = re.findall(r'hx-sse:connect="([^"]+)"', page)
-    assert address.endswith("?heard=2")
-    name = message_ids(page)[-1]
-    assert announced(next(read(alice, name, heard=2))) == ""
-    assert announced(next(read(alice, name, heard=1))) == "Two."
-
-
-def test_who_waits_is_told_where_they_stand(alice: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "PAUSE_SECONDS", 0.0)
-    assert announced(next(read(alice, answer_of(alice)))) == "Waiting: no model is running at the moment."
-
-
-@pytest.mark.parametrize("wish", ["states", "sentences"])
-def test_sentences_are_a_wish(
-    alice: Browser, claim: Callable[[], Claim], say: Callable[..., None], monkeypatch: pytest.MonkeyPatch, wish: str
-) -> None:
-    monkeypatch.setattr(telling, "PAUSE_SECONDS", 0.0)
-    alice.client.set_cookie("chatsite_preferences", f"voice={wish}")
-    name = answer_of(alice)
-    work = claim()
-    say(work, "One. Two")
-    events = read(alice, name)
-    told = [announced(next(events))]
-    say(work, "", Status.DONE)
-    told.append(announced(next(events)))
-    aloud = ["One.", "Two. The answer is finished."]
-    assert told == (aloud if wish == "sentences" else ["", "The answer is finished."])
