@@ -13,6 +13,7 @@ from tests.browser.conftest import Visitor, act, ask, ask_and_wait
 pytestmark = pytest.mark.browser
 
 LONG = "/long 400"
+FIRST = "/say The first one"
 
 
 def last_word(page: Page) -> int:
@@ -54,19 +55,23 @@ def test_a_visit(visitor: Callable[..., Visitor]) -> None:
     words = re.findall(r"word(\d+)", page.locator(".prose").inner_text())
     assert [int(word) for word in words] == list(range(1, 401))
 
+
+def test_from_one_conversation_to_another(visitor: Callable[..., Visitor]) -> None:
+    page = visitor(refused=True).tab()
+    ask_and_wait(page, FIRST)
     first = page.url
     page.get_by_role("link", name="New conversation").first.click()
     expect(page).to_have_url(re.compile("/$"))
     ask_and_wait(page, "/say The second one")
     second = page.url
     rows = page.locator("#conversations .row-title")
-    expect(rows).to_have_text(["/say The second one", LONG])
+    expect(rows).to_have_text(["/say The second one", FIRST])
 
     page.go_back()
     expect(page.get_by_role("heading", name="What is on your mind?")).to_be_visible()
     page.go_back()
     expect(page).to_have_url(first)
-    expect(page.locator(".prose")).to_contain_text("word400")
+    expect(page.locator(".prose")).to_have_text("The first one")
     page.go_forward()
     page.go_forward()
     expect(page).to_have_url(second)
@@ -79,7 +84,7 @@ def test_a_visit(visitor: Callable[..., Visitor]) -> None:
     expect(page.locator("#title-notice")).to_have_text("A title needs at least one letter.")
     page.get_by_role("textbox", name="Title").fill("Seconds")
     page.keyboard.press("Enter")
-    expect(rows).to_have_text(["Seconds", LONG])
+    expect(rows).to_have_text(["Seconds", FIRST])
     expect(page.get_by_role("heading", level=1)).to_have_text("Seconds")
     expect(page).to_have_title("Seconds · chatsite")
 
@@ -89,7 +94,7 @@ def test_a_visit(visitor: Callable[..., Visitor]) -> None:
     expect(rows).to_have_count(2)
     act(page, "Seconds", "button", "Delete")
     expect(page).to_have_url(re.compile(r"/\?undo="))
-    expect(rows).to_have_text([LONG])
+    expect(rows).to_have_text([FIRST])
 
 
 def test_a_visit_without_javascript(visitor: Callable[..., Visitor]) -> None:
