@@ -1,6 +1,6 @@
 """The engine against `generate`, as most people run it: 32-bit floats, one request after the other.
 
-    python -m benchmarks.engine [--quick] [--write]
+    python -m benchmarks.engine [--quick] [--write] [--without-native]
 
 Both sides run in this process, one after the other, on the same threads; every pair of figures comes from one run,
 and only their ratios mean anything elsewhere. BlenderBot has its real configuration and random weights (the speed is
@@ -25,91 +25,93 @@ import psutil
 import torch
 
 from benchmarks import engine_quality
-from benchmarks.figures import Table, machine, ratio, write_section
-from chatsite.engine import Delta, Draft, Event, Options, Request, Turn
-from chatsite.engine.catalogue import resolve
-from chatsite.engine.decoding.checkpoint import Checkpoint, load, quiet
-from chatsite.engine.decoding.native import use_threads
-from chatsite.engine.decoding.precision import open_stepper, settle_precision
-from chatsite.engine.decoding.speaker import Speaker, open_speaker
-from chatsite.engine.weights import ensure
+from benchmarks.support.tables import Table, describe_machine, format_ratio, write_section
+from chatsite.engine.catalog.catalog import resolve_entry
+from chatsite.engine.downloads.weights import ensure_installed
+from chatsite.engine.inference import native
+from chatsite.engine.inference.loaded_model import LoadedModel, load_model
+from chatsite.engine.inference.loading.checkpoint import Checkpoint, load_checkpoint, silence_transformers
+from chatsite.engine.inference.quantization.precision import create_executor, resolve_precision
+from chatsite.engine.types import Delta, Event, GenerationOptions, ProvisionalText, Request, Turn
 
-MODELS = Path(__file__).resolve().parent.parent / "instance" / "models"
-EMBEDDED = "smollm2-135m-instruct"
+MODELS_FOLDER = Path(__file__).resolve().parent.parent / "instance" / "models"
+EMBEDDED_MODEL = "smollm2-135m-instruct"
 QUESTION = "I went for a long walk in the hills yesterday and saw two foxes. Have you got any advice for photographs?"
-PLENTY = 1 << 40
+MEMORY_BUDGET = 1 << 40
 
 
 @dataclass(frozen=True)
 class Timing:
     """Tokens written, seconds in all, and seconds to each request's first token."""
 
-    tokens: int
+    token_count: int
     seconds: float
-    firsts: tuple[float, ...] = ()
+    first_token_seconds: tuple[float, ...] = ()
 
     @property
-    def pace(self) -> float:
+    def tokens_per_second(self) -> float:
         """Tokens a second."""
-        return self.tokens / self.seconds
+        return self.token_count / self.seconds
 
     @property
-    def writing(self) -> float:
+    def decode_tokens_per_second(self) -> float:
         """Tokens a second of a single request from its first token on."""
-        return (self.tokens - 1) / (self.seconds - self.firsts[0])
+        return (self.token_count - 1) / (self.seconds - self.first_token_seconds[0])
 
 
-def ours(speaker: Speaker, count: int, options: Options) -> Timing:
-    """`count` requests that arrive together."""
-    batch = speaker.batch(PLENTY)
+def run_engine(model: LoadedModel, request_count: int, options: GenerationOptions) -> Timing:
+    """`request_count` requests that arrive together."""
+    batch = model.create_scheduler(MEMORY_BUDGET)
     events: list[Event] = []
-    firsts: dict[int, float] = {}
-    tokens, start = 0, time.perf_counter()
-    for number in range(count):
+    first_token_seconds: dict[int, float] = {}
+    token_count, start = 0, time.perf_counter()
+    for number in range(request_count):
         turns = (Turn("user", f"{QUESTION} That was trip number {number}."),)
-        events += batch.take(Request(number, turns, replace(options, seed=number)))
-    while batch.busy:
-        for event in batch.advance(()):
-            if isinstance(event, Delta | Draft):
-                firsts.setdefault(event.request_id, time.perf_counter() - start)
-                tokens += event.tokens
-    return Timing(tokens, time.perf_counter() - start, tuple(firsts.values()))
+        events += batch.add_request(Request(number, turns, replace(options, seed=number)))
+    while batch.has_work:
+        for event in batch.run_step(()):
+            if isinstance(event, Delta | ProvisionalText):
+                first_token_seconds.setdefault(event.request_id, time.perf_counter() - start)
+                token_count += event.token_count
+    return Timing(token_count, time.perf_counter() - start, tuple(first_token_seconds.values()))
 
 
-def naive(model: Any, prompts: Sequence[Sequence[int]], new: int, **settings: Any) -> Timing:
-    """`generate`, one prompt after the other, `new` tokens each."""
-    tokens, start = 0, time.perf_counter()
+def run_generate(model: Any, prompts: Sequence[Sequence[int]], new_tokens: int, **settings: Any) -> Timing:
+    """`generate`, one prompt after the other, `new_tokens` tokens each."""
+    token_count, start = 0, time.perf_counter()
     for prompt in prompts:
         ids = torch.tensor([list(prompt)])
-        model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=new, min_new_tokens=new, **settings)
-        tokens += new
-    return Timing(tokens, time.perf_counter() - start)
+        model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=new_tokens, min_new_tokens=new_tokens, **settings
+        )
+        token_count += new_tokens
+    return Timing(token_count, time.perf_counter() - start)
 
 
-def best(measure: Callable[[], Timing], times: int) -> Timing:
+def fastest_of(measure: Callable[[], Timing], tries: int) -> Timing:
     """The fastest of some tries: what disturbs a measurement only ever makes it slower."""
-    return max((measure() for _ in range(times)), key=lambda timing: timing.pace)
+    return max((measure() for _ in range(tries)), key=lambda timing: timing.tokens_per_second)
 
 
-def endless(speaker: Speaker) -> Speaker:
+def without_end_token(model: LoadedModel) -> LoadedModel:
     """The same model, but no answer ends by itself, so that all are equally long."""
-    return replace(speaker, ends=frozenset())
+    return replace(model, eos_ids=frozenset())
 
 
-def bandwidth() -> float:
+def memory_bandwidth() -> float:
     """Bytes a second at which a large tensor is read."""
-    big = torch.ones(1 << 27)
-    begin = time.perf_counter()
+    tensor = torch.ones(1 << 27)
+    start = time.perf_counter()
     for _ in range(3):
-        big.sum()
-    return 3 * big.numel() * big.element_size() / (time.perf_counter() - begin)
+        tensor.sum()
+    return 3 * tensor.numel() * tensor.element_size() / (time.perf_counter() - start)
 
 
-def compare(name: str, checkpoint: Checkpoint, speaker: Speaker, step_bytes: int, args: Any) -> Table:
+def compare_with_generate(name: str, checkpoint: Checkpoint, loaded: LoadedModel, step_bytes: int, args: Any) -> Table:
     """Naive against ours for 1 and 8 requests, greedy and sampled."""
-    new, tries = (24, 1) if args.quick else (40, 2)
+    new_tokens, tries = (24, 1) if args.quick else (40, 2)
     table = Table(
-        f"{name}, {new} tokens an answer, {speaker.precision}",
+        f"{name}, {new_tokens} tokens an answer, {loaded.precision}",
         [
             "how",
             "requests",
@@ -120,55 +122,81 @@ def compare(name: str, checkpoint: Checkpoint, speaker: Speaker, step_bytes: int
             "of the memory's pace",
         ],
     )
-    prompts = [speaker.format.prompt(Request(0, (Turn("user", QUESTION),)), {}).ids] * (1 if args.quick else 2)
-    greedy = best(lambda: naive(checkpoint.model, prompts, new, do_sample=False, num_beams=1), tries)
-    drawn = best(
-        lambda: naive(checkpoint.model, prompts, new, do_sample=True, num_beams=1, temperature=0.7, top_p=0.9), tries
+    prompts = [loaded.prompt_format.build_prompt(Request(0, (Turn("user", QUESTION),)), {}).ids] * (
+        1 if args.quick else 2
     )
-    limit = bandwidth() / step_bytes
-    for how, theirs, temperature in (("greedy", greedy, 0.0), ("sampled", drawn, 0.7)):
+    greedy = fastest_of(
+        lambda: run_generate(checkpoint.model, prompts, new_tokens, do_sample=False, num_beams=1), tries
+    )
+    sampled = fastest_of(
+        lambda: run_generate(
+            checkpoint.model, prompts, new_tokens, do_sample=True, num_beams=1, temperature=0.7, top_p=0.9
+        ),
+        tries,
+    )
+    max_tokens_per_second = memory_bandwidth() / step_bytes
+    for method, generate_timing, temperature in (("greedy", greedy, 0.0), ("sampled", sampled, 0.7)):
         for count in (1, 8):
-            options = Options(max_new_tokens=new, temperature=temperature, top_p=0.9)
-            mine = best(partial(ours, speaker, count, options), tries + 1)
-            share = f"{mine.writing / limit:.2f}" if count == 1 else "-"
-            table.add(
-                how, count, f"{theirs.pace:.1f}", f"{mine.pace:.1f}", ratio(mine.pace, theirs.pace),
-                f"{max(mine.firsts):.2f}", share,
-            )  # fmt: skip
+            options = GenerationOptions(max_new_tokens=new_tokens, temperature=temperature, top_p=0.9)
+            engine_timing = fastest_of(partial(run_engine, loaded, count, options), tries + 1)
+            bandwidth_share = (
+                f"{engine_timing.decode_tokens_per_second / max_tokens_per_second:.2f}" if count == 1 else "-"
+            )
+            table.add_row(method, count, *_timing_cells(generate_timing, engine_timing), bandwidth_share)
     if checkpoint.family == "blenderbot":
-        add_beams(table, checkpoint, speaker, prompts[:1], new, tries)
+        add_beam_search_rows(table, checkpoint, loaded, prompts[:1], new_tokens, tries)
     return table
 
 
-def add_beams(
-    table: Table, checkpoint: Checkpoint, speaker: Speaker, prompts: Sequence[Sequence[int]], new: int, tries: int
+def _timing_cells(generate_timing: Timing, engine_timing: Timing) -> tuple[str, ...]:
+    """Return the cells of a row: tokens a second of `generate` and of the engine, their ratio, the first token."""
+    naive, ours = generate_timing.tokens_per_second, engine_timing.tokens_per_second
+    first_token_seconds = max(engine_timing.first_token_seconds)
+    return f"{naive:.1f}", f"{ours:.1f}", format_ratio(ours, naive), f"{first_token_seconds:.2f}"
+
+
+def add_beam_search_rows(
+    table: Table,
+    checkpoint: Checkpoint,
+    loaded: LoadedModel,
+    prompts: Sequence[Sequence[int]],
+    new_tokens: int,
+    tries: int,
 ) -> None:
     """Naive against ours with the published decoding: ten beams and 3-gram blocks."""
     beams = {"num_beams": 10, "no_repeat_ngram_size": 3, "encoder_no_repeat_ngram_size": 3, "length_penalty": 0.65}
-    theirs = best(lambda: naive(checkpoint.model, prompts, new, do_sample=False, **beams), tries)
+    generate_timing = fastest_of(
+        lambda: run_generate(checkpoint.model, prompts, new_tokens, do_sample=False, **beams), tries
+    )
     for count in (1, 8):
-        mine = best(partial(ours, speaker, count, Options(max_new_tokens=new, beams=10)), tries + 1)
-        table.add(
-            "10 beams", count, f"{theirs.pace:.1f}", f"{mine.pace:.1f}", ratio(mine.pace, theirs.pace),
-            f"{max(mine.firsts):.2f}", "-",
-        )  # fmt: skip
+        engine_timing = fastest_of(
+            partial(run_engine, loaded, count, GenerationOptions(max_new_tokens=new_tokens, beams=10)), tries + 1
+        )
+        table.add_row("10 beams", count, *_timing_cells(generate_timing, engine_timing), "-")
 
 
-def embedded(args: Any) -> list[Table]:
+def measure_embedded_model(args: Any) -> list[Table]:
     """The model that every installation has."""
-    weights = ensure(resolve(EMBEDDED), MODELS, lambda progress: None)
+    weights = ensure_installed(resolve_entry(EMBEDDED_MODEL), MODELS_FOLDER, lambda progress: None)
     start = time.perf_counter()
-    speaker = open_speaker(EMBEDDED, weights, args.precision)
-    loading = time.perf_counter() - start
-    checkpoint = load(weights.folder, torch.float32)
-    parameters = sum(weight.numel() for weight in checkpoint.model.parameters())
-    width = {"int8": 1, "bf16": 2}.get(speaker.precision, 4)
-    table = compare("SmolLM2-135M", checkpoint, endless(speaker), parameters * width, args)
-    table.notes.append(f"Loaded in {loading:.1f} s, imports not counted; {resident()} resident with both models.")
-    return [table, quality("SmolLM2-135M", engine_quality.llama(checkpoint.model, checkpoint.tokenizer))]
+    loaded = load_model(EMBEDDED_MODEL, weights, args.precision)
+    load_seconds = time.perf_counter() - start
+    checkpoint = load_checkpoint(weights.folder, torch.float32)
+    parameter_count = sum(weight.numel() for weight in checkpoint.model.parameters())
+    bytes_per_weight = {"int8": 1, "bf16": 2}.get(loaded.precision, 4)
+    table = compare_with_generate(
+        "SmolLM2-135M", checkpoint, without_end_token(loaded), parameter_count * bytes_per_weight, args
+    )
+    table.notes.append(
+        f"Loaded in {load_seconds:.1f} s, imports not counted; {resident_memory_text()} resident with both models."
+    )
+    return [
+        table,
+        make_quality_table("SmolLM2-135M", engine_quality.measure_llama(checkpoint.model, checkpoint.tokenizer)),
+    ]
 
 
-def blenderbot(args: Any, folder: Path) -> list[Table]:
+def measure_blenderbot(args: Any, folder: Path) -> list[Table]:
     """BlenderBot 400M with random weights."""
     from transformers import BlenderbotConfig, BlenderbotForConditionalGeneration, BlenderbotTokenizer
 
@@ -178,36 +206,41 @@ def blenderbot(args: Any, folder: Path) -> list[Table]:
     models: list[Any] = [BlenderbotForConditionalGeneration(config).eval() for _ in range(2)]
     models[1].load_state_dict(models[0].state_dict())
     checkpoint = Checkpoint(models[0], tokenizer, "blenderbot", {})
-    speaker = assembled(Checkpoint(models[1], tokenizer, "blenderbot", {}), args.precision)
+    loaded = load_from_checkpoint(Checkpoint(models[1], tokenizer, "blenderbot", {}), args.precision)
     # A step reads the decoder but for the projections of the prompt, and the matrix of the vocabulary.
-    decoder = sum(weight.numel() for weight in models[0].model.decoder.layers.parameters())
-    step = decoder - config.decoder_layers * 2 * config.d_model**2 + config.vocab_size * config.d_model
-    width = {"int8": 1, "bf16": 2}.get(speaker.precision, 4)
-    table = compare("BlenderBot-400M", checkpoint, endless(speaker), step * width, args)
-    return [table, quality("BlenderBot-400M, random weights", engine_quality.blenderbot(models[0], tokenizer))]
+    decoder_weights = sum(weight.numel() for weight in models[0].model.decoder.layers.parameters())
+    step_weights = decoder_weights - config.decoder_layers * 2 * config.d_model**2 + config.vocab_size * config.d_model
+    bytes_per_weight = {"int8": 1, "bf16": 2}.get(loaded.precision, 4)
+    table = compare_with_generate(
+        "BlenderBot-400M", checkpoint, without_end_token(loaded), step_weights * bytes_per_weight, args
+    )
+    return [
+        table,
+        make_quality_table("BlenderBot-400M, random weights", engine_quality.measure_blenderbot(models[0], tokenizer)),
+    ]
 
 
-def assembled(checkpoint: Checkpoint, precision: str) -> Speaker:
+def load_from_checkpoint(checkpoint: Checkpoint, precision: str) -> LoadedModel:
     """A speaker for a model that has no folder."""
     from chatsite.engine.prompting.blenderbot import BlenderbotFormat
 
-    found = BlenderbotFormat(checkpoint.tokenizer, "blenderbot", "random", 128, 2)
-    stepper, name = open_stepper(checkpoint, settle_precision(precision))
-    return Speaker(checkpoint, found, stepper, 128, frozenset({2}), name)
+    prompt_format = BlenderbotFormat(checkpoint.tokenizer, "blenderbot", "random", 128, 2)
+    executor, name = create_executor(checkpoint, resolve_precision(precision))
+    return LoadedModel(checkpoint, prompt_format, executor, 128, frozenset({2}), name)
 
 
-def quality(name: str, found: engine_quality.Quality) -> Table:
+def make_quality_table(name: str, result: engine_quality.Quality) -> Table:
     """What eight bits cost."""
     table = Table(
         f"{name}: eight bits against 32", ["perplexity, 32 bits", "8 bits", "change", "same token", "KL, nats"]
     )
-    change = f"{(found.rounded / found.exact - 1) * 100:+.1f} %"
-    cells = f"{found.exact:.2f}", f"{found.rounded:.2f}", change, f"{found.agreement * 100:.1f} %"
-    table.add(*cells, f"{found.divergence:.4f}")
+    change = f"{(result.perplexity_int8 / result.perplexity_fp32 - 1) * 100:+.1f} %"
+    cells = f"{result.perplexity_fp32:.2f}", f"{result.perplexity_int8:.2f}", change, f"{result.agreement * 100:.1f} %"
+    table.add_row(*cells, f"{result.divergence:.4f}")
     return table
 
 
-def resident() -> str:
+def resident_memory_text() -> str:
     """The memory of this process."""
     return f"{psutil.Process().memory_info().rss / 1e9:.2f} GB"
 
@@ -219,16 +252,19 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="keep the tables in docs/benchmarks.md")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "int8"])
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 means all")
+    parser.add_argument("--without-native", action="store_true", help="torch's products in place of the compiled ones")
     args = parser.parse_args()
-    quiet()
+    silence_transformers()
+    if args.without_native:
+        native.LIBRARY_FILE = Path("absent")
     if args.threads:
         torch.set_num_threads(args.threads)
-    use_threads(torch.get_num_threads())
-    tables = embedded(args)
+    native.set_num_threads(torch.get_num_threads())
+    tables = measure_embedded_model(args)
     data = os.environ.get("CHATSITE_TEST_DATA")
     if data and (Path(data) / "blenderbot-400M-distill").exists():
-        tables += blenderbot(args, Path(data) / "blenderbot-400M-distill")
-    body = "\n\n".join([machine() + f" {torch.get_num_threads()} threads.", *map(str, tables)])
+        tables += measure_blenderbot(args, Path(data) / "blenderbot-400M-distill")
+    body = "\n\n".join([describe_machine() + f" {torch.get_num_threads()} threads.", *map(str, tables)])
     print(body)
     if args.write:
         write_section("engine", body)

@@ -17,19 +17,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.figures import Table, machine, write_section
-from chatsite.engine.catalogue import resolve
-from chatsite.engine.weights import ensure
+from benchmarks.support.tables import Table, describe_machine, write_section
+from chatsite.engine.catalog.catalog import resolve_entry
+from chatsite.engine.downloads.weights import ensure_installed
 
-MODELS = Path(__file__).resolve().parent.parent / "instance" / "models"
-EMBEDDED = "smollm2-135m-instruct"
+MODELS_FOLDER = Path(__file__).resolve().parent.parent / "instance" / "models"
+EMBEDDED_MODEL = "smollm2-135m-instruct"
 TRIES = 3
 
-CHILD = """
+CHILD_SCRIPT = """
 import json, sys, time
 from pathlib import Path
 import psutil
-from chatsite.engine import Finish, Options, Request, Turn
+from chatsite.engine.types import Finish, GenerationOptions, Request, Turn
 from chatsite.engine.local import LocalEngine
 
 process = psutil.Process()
@@ -37,38 +37,40 @@ engine = LocalEngine(sys.argv[1], Path(sys.argv[2]))
 engine.load(lambda progress: None)
 ready, loaded = time.time() - process.create_time(), process.memory_info().rss
 for number in range(8):
-    engine.submit(Request(number, (Turn("user", "Tell me a story, please."),), Options(max_new_tokens=40)))
+    engine.submit(Request(number, (Turn("user", "Tell me a story, please."),), GenerationOptions(max_new_tokens=40)))
 left = 8
 while left:
-    left -= sum(isinstance(event, Finish) for event in engine.events(1.0))
+    left -= sum(isinstance(event, Finish) for event in engine.poll_events(1.0))
 print(json.dumps([ready, loaded, process.memory_info().rss, process.memory_full_info().uss]))
 """
 
 
-def load(model: str) -> tuple[float, ...]:
+def measure_load(model: str) -> tuple[float, ...]:
     """Seconds until ready; bytes resident then, after eight answers, and of these what no other process shares."""
-    command = [sys.executable, "-W", "ignore", "-c", CHILD, model, str(MODELS)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return tuple(json.loads(said.splitlines()[-1]))
+    command = [sys.executable, "-W", "ignore", "-c", CHILD_SCRIPT, model, str(MODELS_FOLDER)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return tuple(json.loads(output.splitlines()[-1]))
 
 
-def row(table: Table, title: str, model: str) -> None:
+def add_row(table: Table, title: str, model: str) -> None:
     """The quickest of some tries, after one that fills the system's cache."""
-    load(model)
-    seconds, loaded, busy, own = min(load(model) for _ in range(TRIES))
-    table.add(title, f"{seconds:.1f}", *(f"{size / 1e9:.2f}" for size in (loaded, busy, own)))
+    measure_load(model)
+    seconds, loaded_bytes, busy_bytes, unshared_bytes = min(measure_load(model) for _ in range(TRIES))
+    table.add_row(
+        title, f"{seconds:.1f}", *(f"{size / 1e9:.2f}" for size in (loaded_bytes, busy_bytes, unshared_bytes))
+    )
 
 
-def random_blenderbot(described: Path, folder: Path) -> Path:
+def make_random_blenderbot(source: Path, folder: Path) -> Path:
     """BlenderBot 400M with random weights, as a folder that the engine loads."""
     import torch
     from transformers import BlenderbotConfig, BlenderbotForConditionalGeneration, BlenderbotTokenizer
 
     torch.manual_seed(0)
-    config = BlenderbotConfig.from_pretrained(described)
+    config = BlenderbotConfig.from_pretrained(source)
     BlenderbotForConditionalGeneration(config).save_pretrained(folder)
-    BlenderbotTokenizer.from_pretrained(described).save_pretrained(folder)
-    shutil.copy(described / "generation_config.json", folder)
+    BlenderbotTokenizer.from_pretrained(source).save_pretrained(folder)
+    shutil.copy(source / "generation_config.json", folder)
     return folder
 
 
@@ -79,13 +81,13 @@ def main() -> None:
     args = parser.parse_args()
     columns = ["model", "ready after, s", "resident then, GB", "after eight answers, GB", "of its own, GB"]
     table = Table("From the start of the process to the first answer", columns)
-    ensure(resolve(EMBEDDED), MODELS, lambda progress: None)
-    row(table, "SmolLM2-135M", EMBEDDED)
-    described = Path(os.environ.get("CHATSITE_TEST_DATA", "")) / "blenderbot-400M-distill"
-    if described.exists():
+    ensure_installed(resolve_entry(EMBEDDED_MODEL), MODELS_FOLDER, lambda progress: None)
+    add_row(table, "SmolLM2-135M", EMBEDDED_MODEL)
+    source = Path(os.environ.get("CHATSITE_TEST_DATA", "")) / "blenderbot-400M-distill"
+    if source.exists():
         with tempfile.TemporaryDirectory() as folder:
-            row(table, "BlenderBot-400M, random weights", str(random_blenderbot(described, Path(folder))))
-    body = f"{machine()}\n\n{table}"
+            add_row(table, "BlenderBot-400M, random weights", str(make_random_blenderbot(source, Path(folder))))
+    body = f"{describe_machine()}\n\n{table}"
     print(body)
     if args.write:
         write_section("loading", body)

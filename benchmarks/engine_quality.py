@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chatsite.engine.decoding.blenderbot import LeanBlenderbot
-from chatsite.engine.decoding.llama import LeanLlama
-from chatsite.engine.decoding.stepping import Stepper
+from chatsite.engine.inference.executor import ModelExecutor
+from chatsite.engine.inference.executors.blenderbot import BlenderbotExecutor
+from chatsite.engine.inference.executors.llama import LlamaExecutor
 
 TEXT = """
 The bakery on the corner opens at six, long before the school across the road has any light in its windows. The
@@ -45,59 +45,63 @@ and asked for nothing but a loaf of rye. She keeps the brick on the shelf behind
 notebook, and when somebody asks about it she tells the story, which becomes a little longer every year. Once a year,
 on the last Saturday in April, the bread still comes from the school, and it is still a little burnt on one side.
 """
-READ = 16
+PROMPT_TOKENS = 16
 
 
 @dataclass(frozen=True)
 class Quality:
     """Perplexities, the part of positions with the same likeliest token, and the mean divergence (nats)."""
 
-    exact: float
-    rounded: float
+    perplexity_fp32: float
+    perplexity_int8: float
     agreement: float
     divergence: float
 
 
-def compare(exact: Tensor, rounded: Tensor, ids: list[int]) -> Quality:
+def compare_log_probabilities(exact: Tensor, rounded: Tensor, ids: list[int]) -> Quality:
     """Compare log probabilities `[positions, vocabulary]` of what follows at each position with `ids`."""
     target = torch.tensor(ids)[:, None]
-    perplexities = [math.exp(-float(logs.gather(1, target).mean())) for logs in (exact, rounded)]
+    perplexities = [
+        math.exp(-float(log_probabilities.gather(1, target).mean())) for log_probabilities in (exact, rounded)
+    ]
     same = (exact.argmax(-1) == rounded.argmax(-1)).float().mean()
     divergence = (exact.exp() * (exact - rounded)).sum(-1).mean()
     return Quality(*perplexities, float(same), float(divergence))
 
 
-def forced(stepper: Stepper, prompt: list[int], prefix: list[int], ids: list[int]) -> Tensor:
+def force_tokens(model_executor: ModelExecutor, prompt: list[int], prefix: list[int], ids: list[int]) -> Tensor:
     """Log probabilities before each of `ids`, which follow, whatever the model would have chosen."""
-    row = stepper.open(prompt, prefix, len(ids))
+    row = model_executor.create_group(prompt, prefix, len(ids))
     logits = None
     while logits is None:
-        logits = stepper.read(row, 256)
-    found = [logits.log_softmax(-1)]
-    stepper.join(row)
+        logits = model_executor.prefill_chunk(row, 256)
+    log_probabilities = [logits.log_softmax(-1)]
+    model_executor.activate_group(row)
     for token in ids[:-1]:
-        row.tokens = [token]
-        found.append(stepper.step([row])[0].log_softmax(-1))
-        stepper.advance(row)
-    stepper.leave(row)
-    return torch.stack(found)
+        row.next_ids = [token]
+        log_probabilities.append(model_executor.decode_step([row])[0].log_softmax(-1))
+        model_executor.commit_step(row)
+    model_executor.free_group(row)
+    return torch.stack(log_probabilities)
 
 
-def llama(model: Any, tokenizer: Any) -> Quality:
+def measure_llama(model: Any, tokenizer: Any) -> Quality:
     """The text through a Llama; its beginning is read as a prompt is, the rest step by step."""
     ids = tokenizer(" ".join(TEXT.split()))["input_ids"]
-    start = [tokenizer.bos_token_id, *ids[:READ]]
-    exact, rounded = (forced(LeanLlama(model, eight), start, [], ids[READ:]) for eight in (False, True))
-    return compare(exact, rounded, ids[READ:])
+    start = [tokenizer.bos_token_id, *ids[:PROMPT_TOKENS]]
+    exact, rounded = (
+        force_tokens(LlamaExecutor(model, is_int8), start, [], ids[PROMPT_TOKENS:]) for is_int8 in (False, True)
+    )
+    return compare_log_probabilities(exact, rounded, ids[PROMPT_TOKENS:])
 
 
-def blenderbot(model: Any, tokenizer: Any) -> Quality:
+def measure_blenderbot(model: Any, tokenizer: Any) -> Quality:
     """Pieces of the text as answers to the pieces before them."""
     ids = tokenizer(" ".join(TEXT.split()), add_special_tokens=False)["input_ids"]
     pieces = [ids[i : i + 60] for i in range(0, len(ids) - 60, 60)]
-    told: list[list[Tensor]] = []
-    for eight in (False, True):
-        stepper = LeanBlenderbot(model, eight)
-        told.append([forced(stepper, [*a, 2], [], b) for a, b in itertools.pairwise(pieces)])
-    exact, rounded = (torch.cat(logs) for logs in told)
-    return compare(exact, rounded, [token for piece in pieces[1:] for token in piece])
+    results: list[list[Tensor]] = []
+    for is_int8 in (False, True):
+        model_executor = BlenderbotExecutor(model, is_int8)
+        results.append([force_tokens(model_executor, [*a, 2], [], b) for a, b in itertools.pairwise(pieces)])
+    exact, rounded = (torch.cat(logs) for logs in results)
+    return compare_log_probabilities(exact, rounded, [token for piece in pieces[1:] for token in piece])

@@ -12,59 +12,69 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import seeding
-from benchmarks.figures import Table, ms, p50, p99
+from benchmarks.support import seed_data
+from benchmarks.support.tables import Table, format_milliseconds, p50, p99
 from chatsite import create_app
 from chatsite.database import db
-from chatsite.runner import bringing
-from chatsite.services import accounts, imports, messages
-from chatsite.services.transfer import markdown, writing
+from chatsite.runner import import_worker
+from chatsite.services.accounts import users
+from chatsite.services.chat import messages
+from chatsite.services.transfer import export_json, export_markdown, imports
 
-CONVERSATIONS, TURNS = 500, 20
-TEXT = "A sentence of the usual length, about this and that. " * 6
-MOST = 10**12
-POST_PAUSE = 0.05
+CONVERSATION_COUNT, EXCHANGE_COUNT = 500, 20
+MESSAGE_TEXT = "A sentence of the usual length, about this and that. " * 6
+MAX_BYTES = 10**12
+POST_INTERVAL_SECONDS = 0.05
 
 
-def measure(conversations: int = CONVERSATIONS, turns: int = TURNS) -> list[Table]:
+def measure_transfer(conversation_count: int = CONVERSATION_COUNT, exchange_count: int = EXCHANGE_COUNT) -> list[Table]:
     """Import a file of so many conversations of so many questions and answers, and export all of it again."""
     table = Table("Export and import", ["what", "messages", "messages/s", "MB/s", "memory it took, MB"])
-    posts: list[float] = []
+    post_seconds: list[float] = []
     with tempfile.TemporaryDirectory() as name:
-        _migrate(Path(name))
-        with seeding.entered(Path(name)) as app:
-            user = accounts.find_or_create("heavy")
-            data = json.dumps([_conversation(number, turns) for number in range(conversations)]).encode()
-            imports.receive(user, "file", io.BytesIO(data).read, MOST)
-            over = threading.Event()
-            poster = threading.Thread(target=_post, args=(app, over, posts))
+        _create_database(Path(name))
+        with seed_data.open_app(Path(name)) as app:
+            user = users.get_or_create_by_token("heavy")
+            data = json.dumps(
+                [_make_conversation(number, exchange_count) for number in range(conversation_count)]
+            ).encode()
+            imports.upload(user, "file", io.BytesIO(data).read, max_bytes=MAX_BYTES)
+            stop = threading.Event()
+            poster = threading.Thread(target=_post_until_stopped, args=(app, stop, post_seconds))
             poster.start()
-            table.add("import", *_figures(conversations * turns * 2, len(data), lambda: _bring_in(app.config)))
-            over.set()
+            table.add_row(
+                "import",
+                *_measure_cells(conversation_count * exchange_count * 2, len(data), lambda: _import_all(app.config)),
+            )
+            stop.set()
             poster.join()
-            for kind, pieces in (("JSON", writing.export(user.id)), ("Markdown", markdown.export(user.id, "You"))):
-                table.add(f"export as {kind}", *_export(conversations * turns * 2, pieces))
+            for kind, pieces in (
+                ("JSON", export_json.export(user.id)),
+                ("Markdown", export_markdown.export(user.id, "You")),
+            ):
+                table.add_row(f"export as {kind}", *_measure_export(conversation_count * exchange_count * 2, pieces))
     table.notes.append(
-        f"{conversations:,} conversations of ChatGPT with {2 * turns} messages each. While they come in somebody else "
-        f"posts: {len(posts)} posts, p50 {ms(p50(posts))} ms, p99 {ms(p99(posts))} ms."
+        f"{conversation_count:,} conversations of ChatGPT with {2 * exchange_count} messages each. "
+        f"While they come in somebody else posts: {len(post_seconds)} posts, "
+        f"p50 {format_milliseconds(p50(post_seconds))} ms, p99 {format_milliseconds(p99(post_seconds))} ms."
     )
     return [table]
 
 
-def _migrate(instance: Path) -> None:
-    app = create_app({"INSTANCE": instance, "MODEL": "scripted", "LOG_LEVEL": "warning"})
+def _create_database(instance: Path) -> None:
+    app = create_app({"INSTANCE": instance, "DEFAULT_MODEL": "scripted", "LOG_LEVEL": "warning"})
     with app.app_context():
         db.create_all()
         db.engine.dispose()
 
 
-def _conversation(number: int, turns: int) -> dict[str, object]:
+def _make_conversation(number: int, exchange_count: int) -> dict[str, object]:
     mapping: dict[str, object] = {}
     parent = None
-    for turn in range(2 * turns):
+    for turn in range(2 * exchange_count):
         key = f"{number}-{turn}"
         role, more = ("assistant", {"model_slug": "gpt-4o"}) if turn % 2 else ("user", {})
-        content = {"content_type": "text", "parts": [f"{turn} {TEXT}"]}
+        content = {"content_type": "text", "parts": [f"{turn} {MESSAGE_TEXT}"]}
         common = {"id": key, "author": {"role": role}, "create_time": 1.7e9 + turn}
         message = {**common, "content": content, "metadata": more}
         mapping[key] = {"id": key, "parent": parent, "children": [], "message": message}
@@ -72,34 +82,36 @@ def _conversation(number: int, turns: int) -> dict[str, object]:
     return {"title": f"Conversation {number}", "id": str(number), "current_node": parent, "mapping": mapping}
 
 
-def _bring_in(config: object) -> int:
-    bringing.work(config, threading.Event())  # type: ignore[arg-type]
+def _import_all(config: object) -> int:
+    import_worker.run_imports(config, threading.Event())  # type: ignore[arg-type]
     return 0
 
 
-def _figures(count: int, size: int, work: object) -> list[str]:
-    before = _memory()
-    begun = time.perf_counter()
+def _measure_cells(count: int, size: int, work: object) -> list[str]:
+    before = _memory_bytes()
+    started = time.perf_counter()
     size += work()  # type: ignore[operator]
-    took = time.perf_counter() - begun
-    grown = max(_memory() - before, 0)
-    return [f"{count:,}", f"{count / took:,.0f}", f"{size / took / 1e6:.1f}", f"{grown / 1e6:.0f}"]
+    seconds = time.perf_counter() - started
+    memory_growth = max(_memory_bytes() - before, 0)
+    return [f"{count:,}", f"{count / seconds:,.0f}", f"{size / seconds / 1e6:.1f}", f"{memory_growth / 1e6:.0f}"]
 
 
-def _export(count: int, pieces: Iterator[str]) -> list[str]:
-    return _figures(count, 0, lambda: sum(len(piece) for piece in pieces))
+def _measure_export(count: int, pieces: Iterator[str]) -> list[str]:
+    return _measure_cells(count, 0, lambda: sum(len(piece) for piece in pieces))
 
 
-def _memory() -> int:
+def _memory_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def _post(app: object, over: threading.Event, seconds: list[float]) -> None:
+def _post_until_stopped(app: object, stop: threading.Event, seconds: list[float]) -> None:
     """Somebody else goes on posting."""
     with app.app_context():  # type: ignore[attr-defined]
-        user = accounts.find_or_create("poster")
-        while not over.wait(POST_PAUSE):
-            begun = time.perf_counter()
-            messages.start(user, "Hello", "", "Hello", seeding.NO_LIMITS)
-            seconds.append(time.perf_counter() - begun)
+        user = users.get_or_create_by_token("poster")
+        while not stop.wait(POST_INTERVAL_SECONDS):
+            started = time.perf_counter()
+            messages.start_conversation(
+                user, messages.NewConversation("Hello"), messages.NewMessage("Hello"), limits=seed_data.NO_LIMITS
+            )
+            seconds.append(time.perf_counter() - started)
         db.session.remove()

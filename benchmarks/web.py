@@ -8,16 +8,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from benchmarks import browser, pages, posts, streams
-from benchmarks.figures import Table, run
+from benchmarks import page_latency, page_weight, post_latency, stream_latency
+from benchmarks.support.tables import Table, run_benchmark
 
 
-def _measure(quick: bool) -> Iterator[Table]:
-    yield from pages.measure(rounds=30, many=1000, others=20) if quick else pages.measure(rounds=200)
-    yield from posts.measure(seconds=3 if quick else 10)
-    yield from browser.measure()
-    yield from streams.measure([1, 50], seconds=3) if quick else streams.measure([1, 100, 500], seconds=20)
+def _measure_web(quick: bool) -> Iterator[Table]:
+    yield from (
+        page_latency.measure_pages(rounds=30, many_conversations=1000, other_users=20)
+        if quick
+        else page_latency.measure_pages(rounds=200)
+    )
+    yield from post_latency.measure_posts(seconds=3 if quick else 10)
+    yield from page_weight.measure_page_weight()
+    yield from (
+        stream_latency.measure_streams([1, 50], seconds=3)
+        if quick
+        else stream_latency.measure_streams([1, 100, 500], seconds=20)
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(run(__doc__, "web", _measure))
+    sys.exit(run_benchmark(__doc__, "web", _measure_web))

@@ -1,260 +1,241 @@
-"""What can be set, and what it is when nobody sets it.
+"""Reading the settings (`chatsite.settings`) from the environment, and what Flask is told of them.
 
-Every setting is read from an environment variable named `CHATSITE_` and its name in capitals. The table in
-`docs/settings.md` is made from `SETTINGS`, so a setting cannot exist without its sentence of help.
+Every setting is read from an environment variable named `CHATSITE_` and its name in capitals.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 import os
+import re
 import secrets
 import socket
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-SHORTEST_SECRET_KEY = 32
+from chatsite.errors import gettext_noop
+from chatsite.files import publish_file
+from chatsite.hosts import normalize_host
+from chatsite.settings import FORMER_NAMES, ROOT, SETTINGS, InvalidValueError
+
+MIN_SECRET_KEY_CHARS = 32
+SECRET_KEY_FILE = "secret_key"  # noqa: S105 The name of a file.
+# On a disk without hard links a new secret is empty for a moment.
+EMPTY_SECRET_SECONDS = 1.0
+# Kubernetes, and links of Docker, give each container variables that are named after the services beside it
+# (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables). A service called `chatsite`
+# or `chatsite-db` makes names that look like settings. CHATSITE_PORT=9000 is none of them: there a port has a scheme.
+SERVICE_LINK = re.compile(
+    r"CHATSITE_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)=.*|PORT(_\d+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://.*"
+    r"|PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)=.*)",
+    re.DOTALL,
+)
 
 
 class ConfigError(Exception):
-    """A setting has a value that the site cannot start with; the text says which one and why."""
+    """A setting has a value that the site cannot start with; the message says which one and why."""
 
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting: `parse` turns the text of the environment into the value, or raises ValueError with a reason."""
-
-    name: str
-    parse: Callable[[str], Any]
-    default: str
-    help: str
-
-    @property
-    def variable(self) -> str:
-        """The name of the environment variable."""
-        return f"CHATSITE_{self.name}"
-
-
-def flag(text: str) -> bool:
-    """`1`, `true`, `yes`, `on` and their opposites, in any case."""
-    values = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    if text.lower() not in values:
-        raise ValueError("it must be 1 or 0")
-    return values[text.lower()]
-
-
-def number(least: float, most: float, kind: type[int] | type[float] = int) -> Callable[[str], Any]:
-    """A parser of numbers between `least` and `most`, both included."""
-
-    def parse(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            raise ValueError("it must be a number") from None
-        if not least <= value <= most:
-            raise ValueError(f"it must be between {least} and {most}")
-        return value
-
-    return parse
-
-
-def choice(*values: str) -> Callable[[str], str]:
-    """A parser that admits the given words only."""
-
-    def parse(text: str) -> str:
-        if text not in values:
-            raise ValueError(f"it must be one of {', '.join(values)}")
-        return text
-
-    return parse
-
-
-def words(text: str) -> list[str]:
-    """A list with commas between its items; empty items do not count."""
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-SETTINGS = (
-    Setting("INSTANCE", Path, str(ROOT / "instance"), "Folder for the database, the secret key and the models."),
-    Setting("DATABASE_URL", str, "", "SQLAlchemy address of the database; empty means SQLite in the instance folder."),
-    Setting(
-        "SECRET_KEY", str, "", "Key that signs cookies; empty means the one made on first run in the instance folder."
-    ),
-    Setting(
-        "MODEL",
-        str,
-        "auto",
-        "Model that answers: a name of the catalogue, a repository of the Hugging Face Hub, a folder, or `scripted`; "
-        "`auto` is BlenderBot 400M where its weights are here, and the embedded model elsewhere.",
-    ),
-    Setting(
-        "AUTO_PULL",
-        flag,
-        "1",
-        "Whether a site with the model `auto` fetches BlenderBot 400M in the background by itself.",
-    ),
-    Setting(
-        "MODELS_FILE",
-        str,
-        "",
-        "TOML file that describes models of your own; empty means `models.toml` in the instance folder.",
-    ),
-    Setting(
-        "MODEL_MEMORY_MB",
-        number(0, 100_000_000),
-        "0",
-        "Memory that the loaded models may take, in MB; 0 means half of the machine's.",
-    ),
-    Setting(
-        "MANAGE_MODELS",
-        flag,
-        "0",
-        "Whether everybody who sees the page of models may pull and remove them. `make run` sets it where the site "
-        "listens to this machine only.",
-    ),
-    Setting("PRECISION", choice("auto", "fp32", "bf16", "int8"), "auto", "Numbers that the model is computed in."),
-    Setting("ENGINE_THREADS", number(0, 1024), "0", "Processor threads that the model computes on; 0 means all."),
-    Setting("RUNNER", choice("supervised", "external"), "supervised", "Whether gunicorn starts the runner itself."),
-    Setting(
-        "RUNNER_PAUSE_SECONDS",
-        number(0.2, 3600, float),
-        "10",
-        "Longest pause before a runner that died is started again.",
-    ),
-    Setting("WORKERS", number(1, 64), "2", "Web worker processes."),
-    Setting("THREADS", number(8, 4000), "400", "Threads of one web worker; each open stream takes one."),
-    Setting(
-        "TRUSTED_HOSTS",
-        words,
-        "",
-        "Host names the site answers to, besides this machine's own; a leading dot admits subdomains.",
-    ),
-    Setting("PROXIES", number(0, 8), "0", "How many reverse proxies stand in front and set X-Forwarded headers."),
-    Setting("SECURE_COOKIES", flag, "0", "Send cookies over HTTPS only. Set it wherever the site is reached by HTTPS."),
-    Setting("LANGUAGE", choice("en", "es"), "en", "Language when the browser asks for none that we have."),
-    Setting("MESSAGE_CHARS", number(1, 1_000_000), "8000", "Longest message a visitor may post, in characters."),
-    Setting(
-        "IMPORT_MB", number(1, 100_000), "1024", "Most that one visitor may have waiting to be imported, in megabytes."
-    ),
-    Setting("QUEUE_PER_USER", number(1, 1000), "3", "Answers one visitor may have waiting or being written at a time."),
-    Setting("QUEUE_TOTAL", number(1, 100_000), "50", "Answers that may be waiting or being written in all."),
-    Setting("STREAMS_PER_USER", number(1, 1000), "12", "Answers one visitor may watch at a time, in one web worker."),
-    Setting(
-        "STREAM_SEND_SECONDS",
-        number(0.1, 3600, float),
-        "20",
-        "How long a browser may take to accept what a stream sends before the stream is cut.",
-    ),
-    Setting("ANSWER_TOKENS", number(1, 100_000), "512", "Longest answer, in tokens."),
-    Setting("ANSWER_SECONDS", number(1, 86_400), "300", "Longest time one answer may be written."),
-    Setting("LEASE_SECONDS", number(0.5, 600, float), "5", "After how long a runner that says nothing counts as dead."),
-    Setting(
-        "ATTEMPTS", number(1, 100), "2", "How many runners may die over one answer before it counts as interrupted."
-    ),
-    Setting("TICK_MS", number(5, 5000), "50", "How often the runner writes to the database, in milliseconds."),
-    Setting("BUSY_MS", number(1, 60_000), "5000", "How long a write waits for another one, in milliseconds (SQLite)."),
-    Setting("STYLEGUIDE", flag, "0", "Whether `/styleguide` shows how the site is made; it does with the debugger."),
-    Setting("SCRIPTED_TOKENS_PER_SECOND", number(1, 1_000_000), "40", "Speed of the `scripted` model."),
-    Setting(
-        "LOG_LEVEL", choice("debug", "info", "warning", "error"), "info", "Least serious log line that is written."
-    ),
-    Setting("LOG_FORMAT", choice("console", "json"), "console", "Shape of log lines."),
-)
+    def __init__(self, message_template: str, **params: object) -> None:
+        super().__init__(message_template % params if params else message_template)
+        self.message_template = message_template
+        self.params = params
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Read every setting.
 
-    Returns the values by setting name. Raises ConfigError for a value that cannot be used and for a
-    `CHATSITE_` variable that no setting has: a misspelt name would otherwise be silently ignored.
+    Returns the values by setting name. A variable with a former name is read where the new one is not set, and warned
+    of (FutureWarning). Raises ConfigError for a value that cannot be used and for a `CHATSITE_` variable that no
+    setting has, because a misspelt name would otherwise be silently ignored; the names that Kubernetes makes of its
+    services are passed over.
     """
-    known = {setting.variable for setting in SETTINGS}
-    tools = ("CHATSITE_TEST_", "CHATSITE_REQUIRE_")
-    for variable in environ:
-        if variable.startswith("CHATSITE_") and variable not in known and not variable.startswith(tools):
-            raise ConfigError(f"{variable} is not a setting. docs/settings.md lists them all.")
+    environ = _with_current_names(environ)
+    known_variables = {setting.environment_variable for setting in SETTINGS}
+    tool_prefixes = ("CHATSITE_TEST_", "CHATSITE_REQUIRE_")
+    for variable, text in environ.items():
+        if (
+            variable.startswith("CHATSITE_")
+            and variable not in known_variables
+            and not variable.startswith(tool_prefixes)
+            and not SERVICE_LINK.fullmatch(f"{variable}={text}")
+        ):
+            raise ConfigError(gettext_noop("%(variable)s is not a setting. See docs/settings.md."), variable=variable)
     values: dict[str, Any] = {}
     for setting in SETTINGS:
-        text = environ.get(setting.variable, "").strip() or setting.default
+        text = environ.get(setting.environment_variable, "").strip() or setting.default
         try:
             values[setting.name] = setting.parse(text)
-        except ValueError as error:
-            raise ConfigError(f"{setting.variable}={text!r} cannot be used: {error}.") from None
+        except InvalidValueError as error:
+            raise ConfigError(
+                gettext_noop("%(variable)s=%(text)s cannot be used: %(cause)s."),
+                variable=setting.environment_variable,
+                text=repr(text),
+                cause=error,
+            ) from None
     return values
 
 
+def _with_current_names(environ: Mapping[str, str]) -> dict[str, str]:
+    renamed = dict(environ)
+    for former, current in FORMER_NAMES.items():
+        value = renamed.pop(f"CHATSITE_{former}", None)
+        if value is not None:
+            renamed.setdefault(f"CHATSITE_{current}", value)
+            warnings.warn(
+                f"CHATSITE_{former} is called CHATSITE_{current} now. The old name works until the next release.",
+                FutureWarning,
+                stacklevel=3,
+            )
+    return renamed
+
+
 def flask_config(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn the settings into what Flask and its extensions read, making the instance folder and the secret key."""
-    instance = Path(settings["INSTANCE"]).expanduser().resolve()
-    instance.mkdir(parents=True, exist_ok=True)
+    """Turn the settings into what Flask and its extensions read, making the instance folder.
+
+    The secret key is empty until there is a database (`load_key_beside_database`).
+    """
+    instance = find_instance(settings)
+    # Only the account of the site can read what lies in it. A folder that somebody else made keeps its mode.
+    try:
+        instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            gettext_noop("The instance folder %(path)s cannot be used: %(cause)s."), path=instance, cause=error.strerror
+        ) from error
+    database_file = find_database_file(settings)
+    secret_key = _require_long_key(settings["SECRET_KEY"]) or load_key_beside_database(instance, database_file)
     return {
         **settings,
         "INSTANCE": instance,
+        "DATABASE_FILE": database_file,
         "MODELS": instance / "models",
-        "MODELS_FILE": Path(settings["MODELS_FILE"] or instance / "models.toml").expanduser(),
-        "SECRET_KEY": _long_enough(settings["SECRET_KEY"]) or instance_secret_key(instance),
-        "SQLALCHEMY_DATABASE_URI": settings["DATABASE_URL"] or f"sqlite:///{instance / 'chatsite.db'}",
-        "TRUSTED_HOSTS": [*settings["TRUSTED_HOSTS"], *own_hosts()],
-        "SESSION_COOKIE_NAME": "chatsite_session",
+        "CUSTOM_MODELS_FILE": Path(settings["CUSTOM_MODELS_FILE"] or instance / "models.toml").expanduser(),
+        **key_config(secret_key),
+        "ADMITTED_HOSTS": admitted_hosts(settings["TRUSTED_HOSTS"]),
+        # Werkzeug would compare the names itself: it cuts each at its first colon, so that no IPv6 address ever
+        # matches, and distinguishes capitals. `chatsite.web.core.security` does it instead.
+        "TRUSTED_HOSTS": None,
+        "NAMED_HOSTS": settings["TRUSTED_HOSTS"],
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SECURE": settings["SECURE_COOKIES"],
         "WTF_CSRF_TIME_LIMIT": None,
         "WTF_CSRF_SSL_STRICT": False,
         # A character takes at most four bytes, and nine once a form has escaped each of them.
-        "MAX_CONTENT_LENGTH": 64_000 + 12 * settings["MESSAGE_CHARS"],
-        "MAX_FORM_MEMORY_SIZE": 64_000 + 12 * settings["MESSAGE_CHARS"],
+        "MAX_CONTENT_LENGTH": 64_000 + 12 * settings["MAX_MESSAGE_CHARS"],
+        "MAX_FORM_MEMORY_SIZE": 64_000 + 12 * settings["MAX_MESSAGE_CHARS"],
         "BABEL_DEFAULT_LOCALE": settings["LANGUAGE"],
         "BABEL_TRANSLATION_DIRECTORIES": str(ROOT / "chatsite" / "translations"),
         "TEMPLATES_AUTO_RELOAD": None,
     }
 
 
-def _long_enough(key: str) -> str:
-    if 0 < len(key) < SHORTEST_SECRET_KEY:
-        raise ConfigError(f"CHATSITE_SECRET_KEY must have at least {SHORTEST_SECRET_KEY} characters.")
+def find_instance(settings: Mapping[str, Any]) -> Path:
+    """Return the absolute path of the instance folder."""
+    return Path(settings["INSTANCE"]).expanduser().resolve()
+
+
+def find_database_file(settings: Mapping[str, Any]) -> Path | None:
+    """Return the file of the SQLite database, whose companions lie beside it and not beside a link to it.
+
+    Returns None for a database that is no file, such as PostgreSQL.
+    """
+    url, instance = settings["DATABASE_URL"], find_instance(settings)
+    if not url:
+        return (instance / "chatsite.db").resolve()
+    if not url.startswith("sqlite"):
+        return None
+    # Takes a while to import, and few name the file themselves.
+    from sqlalchemy import make_url
+
+    from chatsite.database_connections import find_file
+
+    file = find_file(make_url(url))
+    return None if file is None else (instance / file).resolve()
+
+
+def _require_long_key(key: str) -> str:
+    if 0 < len(key) < MIN_SECRET_KEY_CHARS:
+        raise ConfigError(
+            gettext_noop("CHATSITE_SECRET_KEY must have at least %(least)s characters."), least=MIN_SECRET_KEY_CHARS
+        )
     return key
 
 
-def own_hosts() -> list[str]:
-    """The names under which this machine reaches itself, and under which its local network knows it."""
-    name = socket.gethostname().lower()
-    listening = os.environ.get("HOST", "")
-    return ["localhost", "127.0.0.1", "[::1]", name, f"{name}.local", *([listening] if listening else [])]
+def admitted_hosts(trusted_hosts: Iterable[str]) -> list[str]:
+    """Return the normalized names to which the site answers.
+
+    These are `trusted_hosts`, and the names under which this machine and its local network reach this machine.
+    """
+    machine = socket.gethostname()
+    hosts = [*trusted_hosts, "localhost", "127.0.0.1", "::1", machine, f"{machine}.local", os.environ.get("HOST", "")]
+    return [name for name in dict.fromkeys(map(normalize_host, hosts)) if name]
 
 
-def instance_secret_key(instance: Path) -> str:
-    """The key in the instance folder, made on the first run. Raises what `kept_secret` raises."""
-    return kept_secret(instance / "secret_key")
+def key_config(secret_key: str) -> dict[str, str]:
+    """Return the configuration that depends on the secret key."""
+    return {"SECRET_KEY": secret_key, "COOKIE_SUFFIX": cookie_suffix(secret_key)}
 
 
-def kept_secret(path: Path) -> str:
-    """The secret in a file, which is made with a random one the first time.
+def cookie_suffix(secret_key: str) -> str:
+    """Return the letters in the names of the site's cookies that tell it from other sites on the same host."""
+    return hmac.new(secret_key.encode(), b"cookie names", hashlib.sha256).hexdigest()[:8]
+
+
+def load_key_beside_database(instance: Path, database_file: Path | None) -> str:
+    """Return the key in the instance folder, or an empty text before the first start.
+
+    A key is created beside a database and never before one, so that a folder with a key and without a database is
+    known to have lost it. Raises ConfigError for an unusable key.
+    """
+    is_new = database_file is not None and not database_file.exists() and not (instance / SECRET_KEY_FILE).exists()
+    return "" if is_new else load_secret_key(instance)
+
+
+def load_secret_key(instance: Path) -> str:
+    """Return the key in the instance folder; create it on the first run. Raises what `load_or_create_secret` raises."""
+    return load_or_create_secret(instance / SECRET_KEY_FILE)
+
+
+def load_or_create_secret(path: Path) -> str:
+    """Return the secret in a file; create the file with a random one if it is missing.
 
     Only its owner can read the file, and it appears with the secret in it or not at all, so that processes that
     start together agree on one. Raises ConfigError when the file holds something too short to be a secret.
     """
     if not path.exists():
-        _make_secret(path)
-    secret = path.read_text().strip()
-    if len(secret) < SHORTEST_SECRET_KEY:
+        _create_secret_file(path)
+    secret = _read_secret(path)
+    if len(secret) < MIN_SECRET_KEY_CHARS:
         raise ConfigError(
-            f"{path} holds no usable key. Delete it and a new one is made; every visitor is then asked anew."
+            gettext_noop(
+                "%(path)s has no usable key. Delete it to create a new one; all visitors will lose their session."
+            ),
+            path=path,
         )
     return secret
 
 
-def _make_secret(path: Path) -> None:
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+def _read_secret(path: Path) -> str:
+    end = time.monotonic() + EMPTY_SECRET_SECONDS
+    while not (secret := path.read_text().strip()) and time.monotonic() < end:
+        time.sleep(0.01)
+    return secret
+
+
+def _create_secret_file(path: Path) -> None:
+    descriptor, temporary_path = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
-        # A link, unlike a renaming, fails when another process was first.
+        # Another process may have been first.
         with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
+            publish_file(Path(temporary_path), path)
     finally:
-        os.unlink(draft)
+        Path(temporary_path).unlink(missing_ok=True)

@@ -1,42 +1,41 @@
-"""One way to the database: SQLite as it has to be opened, and writes that cannot deadlock.
+"""Database access: the base class of models, types of columns, and write transactions without deadlocks.
 
-SQLite before 3.51.3 (but for the backports 3.50.7 and 3.44.6) can corrupt a WAL file when two connections write and
-checkpoint at the same instant (sqlite.org/wal.html#walresetbug). We bring our own SQLite with pysqlite3, look at its
-version all the same, and use a rollback journal where it is not safe.
+`chatsite.database_connections` opens and configures the connections.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NewType
 
 import structlog
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from pysqlite3 import dbapi2 as sqlite
-from sqlalchemy import DateTime, Engine, MetaData, event
-from sqlalchemy.engine import Connection, Dialect, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import DateTime, Enum, MetaData, Text
+from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
-from chatsite.errors import DatabaseBusyError, StorageFullError
+from chatsite.database_connections import configure_engine, engine_options, find_file, translated_errors
+from chatsite.database_file import is_too_short, is_unchangeable
+from chatsite.errors import ChatsiteError, StorageError, as_error, from_reason
 
 log = structlog.get_logger()
 
-LARGEST_WAL = 64 * 1024 * 1024
-CACHE_KIB = 16 * 1024
-# Nobody can write while the log is waiting to be emptied.
-SCRUB_WAIT_MS = 250
-# Written anew in less than half a second, and in memory meanwhile.
-LARGEST_REWRITE = 64 * 1024 * 1024
+# Short, because no connection can write during the wait.
+TRUNCATE_WAIT_MS = 250
+# Rewritten in less than half a second, and small enough for memory.
+MAX_VACUUM_BYTES = 64 * 1024 * 1024
 
 
 class Base(DeclarativeBase):
-    """The parent of all models. Constraints get names, so that migrations can name them on every database."""
+    """The base class of all models. It names constraints, so that migrations can refer to them on every database."""
 
     metadata = MetaData(
         naming_convention={
@@ -51,197 +50,210 @@ class Base(DeclarativeBase):
 
 db = SQLAlchemy(model_class=Base, disable_autonaming=True)
 
+# The session inside a write transaction. Only `write_transaction` makes one, so that functions with this parameter
+# cannot be called outside of a transaction.
+WriteSession = NewType("WriteSession", Session)
 
-class Moment(TypeDecorator[datetime]):
-    """A moment in UTC: aware in Python, without a zone in the database (SQLite has none)."""
+
+def enum_column(values: type[StrEnum]) -> Enum:
+    """Return the type of a column that stores the values of `values` as text."""
+    return Enum(values, native_enum=False, length=16, values_callable=lambda members: [each.value for each in members])
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A time in UTC: aware in Python, without a zone in the database (SQLite has none)."""
 
     impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the time in UTC without a zone, as it is stored."""
         return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the stored time with the zone UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
-def now() -> datetime:
-    """This moment, in UTC."""
+class StoredError(TypeDecorator[ChatsiteError]):
+    """An error: code and parameters as JSON in the database, a ChatsiteError in Python.
+
+    Plain text in the column becomes an OtherError with that text.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: ChatsiteError | str | None, dialect: Dialect) -> str | None:
+        """Return the error as JSON; other values become an OtherError first."""
+        return None if value is None else json.dumps(as_error(value).to_reason(), ensure_ascii=False)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> ChatsiteError | None:
+        """Return the error of the stored JSON; other text becomes an OtherError."""
+        if value is None:
+            return None
+        try:
+            return from_reason(json.loads(value))
+        except ValueError:
+            return as_error(value)
+
+
+def utcnow() -> datetime:
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
-def wal_is_safe(version: tuple[int, int, int]) -> bool:
-    """Whether this SQLite version is free of the WAL-reset bug."""
-    if version >= (3, 51, 3):
-        return version != (3, 52, 0)
-    return version[:2] in {(3, 50), (3, 44)} and version >= {50: (3, 50, 7), 44: (3, 44, 6)}[version[1]]
-
-
-def engine_options(url: str, busy_ms: int) -> dict[str, Any]:
-    """What `create_engine` needs for this address."""
-    if make_url(url).get_backend_name() != "sqlite":
-        return {"pool_pre_ping": True, "pool_size": 8, "max_overflow": 24}
-    return {"module": sqlite, "connect_args": {"timeout": busy_ms / 1000}, "pool_size": 8, "max_overflow": 24}
-
-
 def init_app(app: Flask) -> None:
-    """Bind the database to the app and see that every SQLite connection is opened as it has to be."""
-    url = app.config["SQLALCHEMY_DATABASE_URI"]
-    app.config.setdefault("SQLALCHEMY_ENGINE_OPTIONS", engine_options(url, app.config["BUSY_MS"]))
+    """Bind the database to the app: the one of DATABASE_URL, or the file in the instance folder."""
+    # The path of a file is no text to be parsed: it may have a question mark or a percent sign in it.
+    url = make_url(app.config["DATABASE_URL"] or URL.create("sqlite", database=str(app.config["DATABASE_FILE"])))
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config.setdefault("SQLALCHEMY_ENGINE_OPTIONS", engine_options(url, app.config["SQLITE_BUSY_TIMEOUT_MS"]))
     db.init_app(app)
+    # Flask-SQLAlchemy keeps the engine for as long as there is the app: an engine that held the app would keep both.
+    weak_app = weakref.ref(app)
     with app.app_context():
-        if db.engine.dialect.name == "sqlite":
-            prepare_sqlite(db.engine, synchronous=app.config.get("SQLITE_SYNCHRONOUS", "FULL"))
+        configure_engine(
+            db.engine,
+            synchronous=app.config.get("SQLITE_SYNCHRONOUS", "FULL"),
+            on_error=lambda error: _note_error(weak_app(), error),
+        )
 
 
-def prepare_sqlite(engine: Engine, version: tuple[int, int, int] | None = None, synchronous: str = "FULL") -> None:
-    """Set pragmas on each new connection and take over BEGIN from the driver.
+def _note_error(app: Flask | None, error: StorageError) -> None:
+    """Tell the probe of the app (`chatsite.database_probe`), which a runner has none of."""
+    if app is not None and "database_probe" in app.extensions:
+        app.extensions["database_probe"].note_error(error)
 
-    `version` is that of the linked SQLite unless a test says otherwise. `synchronous` is FULL where a commit is a
-    promise to a visitor that outlives a power cut, and may be NORMAL for what can be written again.
+
+def close_connections(app: Flask) -> None:
+    """Close the pool at the end of a process; whoever closes SQLite's last connection writes the log into the file."""
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+
+
+def truncate_wal() -> bool:
+    """Empty SQLite's write-ahead log, which still contains deleted rows. Returns whether that was possible.
+
+    It is impossible while another connection reads or writes; the wait for that is at most TRUNCATE_WAIT_MS
+    milliseconds. The pages of the database file itself are overwritten when they are freed (`secure_delete`). Other
+    databases need none of this; the result is True at once.
     """
-    safe = wal_is_safe(version or sqlite.sqlite_version_info)
-    if not safe:
-        log.warning("sqlite_wal_unsafe", version=sqlite.sqlite_version, journal="delete")
-
-    @event.listens_for(engine, "connect")
-    def open_connection(connection: Any, _record: object) -> None:
-        # The driver's own transactions commit before DDL and begin late, so we say BEGIN ourselves.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA journal_mode={'WAL' if safe else 'DELETE'}")
-        cursor.execute(f"PRAGMA synchronous={synchronous if safe else 'FULL'}")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute(f"PRAGMA journal_size_limit={LARGEST_WAL}")
-        cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-        cursor.execute("PRAGMA temp_store=MEMORY")
-        # What is deleted is gone from the file: its place is overwritten, which costs next to nothing.
-        cursor.execute("PRAGMA secure_delete=ON")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        immediate = connection.get_execution_options().get("immediate", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-
-def scrub() -> bool:
-    """See that no file keeps what was deleted: the log of a SQLite database holds it until the log is emptied.
-
-    Returns whether that was possible; it is not while somebody reads or writes, and waits only a moment for that. The
-    pages themselves are overwritten as they are freed (`secure_delete`). Other databases look after themselves.
-    """
-    if db.engine.dialect.name != "sqlite" or _log_is_empty():
+    if db.engine.dialect.name != "sqlite" or _size_of("-wal") == 0:
         return True
-    connection = db.engine.raw_connection()
-    try:
-        cursor = connection.cursor()
-        patience = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
-        cursor.execute(f"PRAGMA busy_timeout={SCRUB_WAIT_MS}")
-        busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        cursor.execute(f"PRAGMA busy_timeout={patience}")
-        cursor.close()
-    finally:
-        connection.close()
-    return not busy
+    with _raw_cursor() as cursor:
+        busy_timeout_ms = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
+        cursor.execute(f"PRAGMA busy_timeout={TRUNCATE_WAIT_MS}")
+        is_busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        cursor.execute(f"PRAGMA busy_timeout={busy_timeout_ms}")
+    return not is_busy
 
 
-def rewrite(most: int = LARGEST_REWRITE) -> bool:
-    """Have SQLite write its file anew, and then `scrub`: what it left in unused places when it moved rows is gone too.
+def vacuum_database(max_bytes: int = MAX_VACUUM_BYTES) -> bool:
+    """Rewrite SQLite's file and truncate the WAL, so that moved rows leave no copy in unused space.
 
-    A file of more than `most` bytes is only scrubbed, since nobody can write meanwhile. Returns whether it was done.
+    A file of more than `max_bytes` bytes is not rewritten, since nobody can write meanwhile; only its WAL is truncated.
+    Returns whether it was possible. Other databases need none of this; the result is True at once.
     """
     if db.engine.dialect.name != "sqlite":
         return True
-    if Path(str(db.engine.url.database)).stat().st_size > most:
-        return scrub()
-    connection = db.engine.raw_connection()
+    if _size_of("") > max_bytes:
+        return truncate_wal()
     try:
-        connection.cursor().execute("VACUUM")
-    except sqlite.OperationalError as error:
-        log.info("rewrite_put_off", reason=str(error))
+        with _raw_cursor() as cursor:
+            cursor.execute("VACUUM")
+    except StorageError as error:
+        log.info("rewrite_put_off", reason=error.code)
         return False
-    finally:
-        connection.close()
-    return scrub()
+    return truncate_wal()
 
 
-def _log_is_empty() -> bool:
-    log_file = Path(f"{db.engine.url.database}-wal")
-    return not log_file.exists() or log_file.stat().st_size == 0
+def is_file_cut_off() -> bool:
+    """Return whether the end of SQLite's file is missing. False for other databases. Raises StorageError."""
+    file = find_file(db.engine.url) if db.engine.dialect.name == "sqlite" else None
+    if file is None or is_unchangeable(file):
+        return False
+    with _raw_cursor() as cursor:
+        return is_too_short(cursor, file)
 
 
-class Watch:
-    """Tells whether anything was committed since it was last asked; belongs to one thread, which calls all of it.
+def _size_of(suffix: str) -> int:
+    """Return the size of the database file or of a companion; 0 if there is none."""
+    try:
+        return Path(f"{db.engine.url.database}{suffix}").stat().st_size
+    except FileNotFoundError:
+        return 0
 
-    On SQLite that is one PRAGMA, whose number is relative to a connection; so it keeps one. Elsewhere it always says
-    that something may have been.
+
+@contextlib.contextmanager
+def _raw_cursor() -> Iterator[Any]:
+    """Give a cursor of the driver, for what must run outside of a transaction. Raises StorageError."""
+    with translated_errors():
+        connection = db.engine.raw_connection()
+        try:
+            yield connection.cursor()
+        finally:
+            connection.close()
+
+
+class ChangeDetector:
+    """Detector of commits since the last check, for use by a single thread.
+
+    On SQLite the check is one PRAGMA, whose number is relative to a connection, so the detector keeps one. On other
+    databases it always reports a change.
     """
 
     def __init__(self) -> None:
         self._connection: Any = None
-        self._version: int | None = None
+        self._data_version: int | None = None
 
-    def changed(self) -> bool:
-        """Whether to look again. Needs an app context."""
+    def has_changed(self) -> bool:
+        """Return whether anything may have been committed since the last call.
+
+        Needs an app context. Raises StorageError.
+        """
         if db.engine.dialect.name != "sqlite":
             return True
-        if self._connection is None:
-            self._connection = db.engine.raw_connection()
-        cursor = self._connection.cursor()
-        version = cursor.execute("PRAGMA data_version").fetchone()[0]
-        cursor.close()
-        changed: bool = version != self._version
-        self._version = version
-        return changed
+        with translated_errors():
+            if self._connection is None:
+                self._connection = db.engine.raw_connection()
+            cursor = self._connection.cursor()
+            version = cursor.execute("PRAGMA data_version").fetchone()[0]
+            cursor.close()
+        is_changed: bool = version != self._data_version
+        self._data_version = version
+        return is_changed
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Return the connection to the pool."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
 
 @contextlib.contextmanager
-def write() -> Iterator[Session]:
-    """One short write transaction: commits when the block ends, rolls back when it raises.
+def write_transaction() -> Iterator[WriteSession]:
+    """Run a block in one short write transaction: commit when it ends, roll back when it raises.
 
-    On SQLite it takes the write lock before it reads (BEGIN IMMEDIATE): a transaction that reads first and writes
-    later fails at once when somebody else wrote in between, whatever the busy timeout. What the session had read
-    before is forgotten, so that the block decides on what is true now. A block inside another one joins it.
+    On SQLite it takes the write lock before it reads (BEGIN IMMEDIATE): a transaction that reads first and writes later
+    fails at once if another connection wrote in between, whatever the busy timeout. Rows that the session had read
+    before are expired, so that the block decides on current values. A block inside another one joins its transaction.
 
-    Raises DatabaseBusyError or StorageFullError when the database cannot take the write; nothing is stored then.
+    Raises StorageError if the database cannot take the write; nothing is stored then.
     """
     session = db.session()
     if session.info.get("writing"):
-        yield session
+        yield WriteSession(session)
         return
     session.rollback()
     session.info["writing"] = True
     try:
         session.connection(execution_options={"immediate": True})
-        yield session
+        yield WriteSession(session)
         session.commit()
-    except BaseException as error:
+    except BaseException:
         session.rollback()
-        if isinstance(error, DBAPIError):
-            raise _readable(error) from error
         raise
     finally:
         session.info.pop("writing", None)
-
-
-def _readable(error: DBAPIError) -> Exception:
-    """The error with a sentence for the reader where we know one, or else the error itself."""
-    name = getattr(error.orig, "sqlite_errorname", "") or ""
-    text = str(error.orig)
-    state = getattr(error.orig, "sqlstate", "") or ""
-    if (
-        name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
-        or "database is locked" in text
-        or state in {"55P03", "40P01", "40001"}
-    ):
-        return DatabaseBusyError()
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")) or "disk is full" in text or state == "53100":
-        return StorageFullError()
-    return error

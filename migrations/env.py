@@ -6,15 +6,16 @@ from alembic import context
 from flask import current_app
 from sqlalchemy import text
 
-from chatsite.database import Moment
-from chatsite.models.search import include_name
+from chatsite.database import UTCDateTime
+from chatsite.database_connections import allow_slow_statements
+from chatsite.models.search_index import include_name
 
 db = current_app.extensions["migrate"].db
 
 
 def render_item(kind: str, item: object, _context: object) -> str | bool:
     """Write our own column types as what the database knows, so that a migration never depends on today's code."""
-    return "sa.DateTime()" if kind == "type" and isinstance(item, Moment) else False
+    return "sa.DateTime()" if kind == "type" and isinstance(item, UTCDateTime) else False
 
 
 def run() -> None:
@@ -38,6 +39,7 @@ def run() -> None:
             transactional_ddl=True,
         )
         with context.begin_transaction():
+            allow_slow_statements(connection)
             context.run_migrations()
             if sqlite and connection.execute(text("PRAGMA foreign_key_check")).first():
                 raise RuntimeError("A migration left rows that point nowhere; nothing was changed.")

@@ -1,13 +1,14 @@
 // Where the site cannot be reached, a page of its own says so. That page is kept in the browser, and nothing else is:
 // conversations are not for whoever opens this browser next. The server puts the edition of that page in front.
+// Addresses are relative to this file, since the site may be in a sub-path.
 
 addEventListener("install", (event) => {
-  event.waitUntil(caches.open("offline").then((cache) => cache.add("/offline")));
+  event.waitUntil(caches.open("offline").then((cache) => cache.add("offline")));
 });
 
 addEventListener("fetch", (event) => {
   const { method, mode } = event.request;
   // What was posted is kept by the browser itself, which offers to send it again.
   if (mode !== "navigate" || method !== "GET") return;
-  event.respondWith(fetch(event.request).catch(() => caches.match("/offline")));
+  event.respondWith(fetch(event.request).catch(() => caches.match("offline")));
 });

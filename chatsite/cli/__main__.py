@@ -1,5 +1,5 @@
 """`python -m chatsite.cli` is `chatsite`."""
 
-from chatsite.cli import main
+from chatsite.cli.main import main
 
 main()

@@ -1,4 +1,4 @@
-"""`chatsite chat` and `chatsite link`: the conversations in the terminal, and the way from there to a browser."""
+"""`chatsite chat` and `chatsite link`: conversations in the terminal, and how to open them in a browser."""
 
 from __future__ import annotations
 
@@ -11,72 +11,82 @@ from contextlib import contextmanager
 from flask_babel import force_locale
 
 from chatsite import create_app
-from chatsite.cli.database import bring_up_to_date
-from chatsite.cli.screen import ending_of, harmless
-from chatsite.cli.speech import language, translated
-from chatsite.cli.terminal import Terminal
-from chatsite.cli.watching import watch
-from chatsite.errors import ChatsiteError
+from chatsite.cli.chat_client import ChatClient
+from chatsite.cli.follow import follow_answer
+from chatsite.cli.language import detect_language
+from chatsite.cli.migrations import migrate_database
+from chatsite.cli.output import ending_text, strip_control_chars
+from chatsite.errors import ChatsiteError, InvalidEncodingError
+from chatsite.i18n import translate_error
 from chatsite.models import Status
 
-FAILED = 1
-INTERRUPTED = 128 + signal.SIGINT
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 
-def chat(site: str) -> int:
-    """Talk until the visitor leaves, or answer what is piped in; returns the exit status.
+def run_chat(site: str) -> int:
+    """Chat until the user leaves, or answer the piped question. Return the exit status.
 
     `site` is the address of the site. Raises ConfigError for a setting that cannot be used.
     """
-    with _terminal() as terminal:
+    with _open_client() as client:
         try:
             if sys.stdin.isatty() and sys.stdout.isatty():
-                from chatsite.cli.interactive import Session
+                from chatsite.cli.repl import Repl
 
-                Session(terminal, site).run()
+                Repl(client, site).run_until_quit()
                 return 0
-            return _answer(terminal, sys.stdin.read())
+            return _answer_once(client, _read_question())
         except ChatsiteError as error:
-            print(translated(error), file=sys.stderr)
-            return FAILED
+            print(translate_error(error), file=sys.stderr)
+            return EXIT_FAILED
         except BrokenPipeError:
             # Nobody reads any more; Python would complain once more when it flushes at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return FAILED
+            return EXIT_FAILED
 
 
-def link(site: str) -> str:
-    """The address that makes a browser the terminal's visitor."""
-    with _terminal() as terminal:
-        return site + terminal.link()
+def create_link(site: str) -> str:
+    """Return the address that signs a browser in as the terminal's user."""
+    with _open_client() as client:
+        return site + client.create_link()
 
 
 @contextmanager
-def _terminal() -> Iterator[Terminal]:
-    """A terminal on the database that is set, in the language of the environment."""
+def _open_client() -> Iterator[ChatClient]:
+    """Connect a client to the configured database, in the language of the environment."""
     app = create_app({"LOG_LEVEL": "error"})
-    bring_up_to_date(app)
-    with app.app_context(), force_locale(language(app)):
-        terminal = Terminal(app)
+    migrate_database(app)
+    with app.app_context(), force_locale(detect_language(app)):
+        client = ChatClient(app)
         try:
-            yield terminal
+            yield client
         finally:
-            terminal.leave()
+            client.close()
 
 
-def _answer(terminal: Terminal, question: str) -> int:
-    """Print the bare answer to a question as it comes, drafts only once they are decided; returns the exit status."""
-    name, shown = terminal.ask(question), 0
-    tidy = harmless if sys.stdout.isatty() else str
-    for answer in watch(terminal, name):
-        if not answer.draft:
-            sys.stdout.write(tidy(answer.text[shown:]))
+def _read_question() -> str:
+    """Return what is piped in. Raises InvalidEncodingError where Python would keep the bytes as they are."""
+    encoding = sys.stdin.encoding
+    try:
+        return sys.stdin.buffer.read().decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InvalidEncodingError(encoding=encoding.upper()) from error
+
+
+def _answer_once(client: ChatClient, question: str) -> int:
+    """Print only the answer to a question, provisional text once it is final. Return the exit status."""
+    message_id, shown_chars = client.ask_question(question), 0
+    clean = strip_control_chars if sys.stdout.isatty() else str
+    for answer in follow_answer(client, message_id):
+        if not answer.is_provisional:
+            sys.stdout.write(clean(answer.text[shown_chars:]))
             sys.stdout.flush()
-            shown = len(answer.text)
-    if shown and not answer.text.endswith("\n"):
+            shown_chars = len(answer.text)
+    if shown_chars and not answer.text.endswith("\n"):
         sys.stdout.write("\n")
         sys.stdout.flush()
     if answer.status is Status.DONE:
         return 0
-    print(ending_of(answer), file=sys.stderr)
-    return FAILED if answer.over and answer.status is not Status.STOPPED else INTERRUPTED
+    print(ending_text(answer), file=sys.stderr)
+    return EXIT_FAILED if answer.is_finished and answer.status is not Status.STOPPED else EXIT_INTERRUPTED

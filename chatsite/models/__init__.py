@@ -1,40 +1,54 @@
-"""Columns and relations; rules live in the services."""
+"""Tables: columns and relations. Rules are in the services."""
 
-import chatsite.models.search  # noqa: F401 It hears when the tables are made, and makes what searches them.
+import chatsite.models.search_index  # noqa: F401 It hears when the tables are made, and makes what searches them.
 from chatsite.models.conversation import Conversation
-from chatsite.models.generation import ACTIVE, Chunk, Generation, Status
-from chatsite.models.importing import Import, ImportNote, ImportPart, ImportState, Outcome
+from chatsite.models.generation import IN_PROGRESS, Chunk, Generation, Status
+from chatsite.models.imports import (
+    UNFINISHED_STATES,
+    Import,
+    ImportOutcome,
+    ImportResult,
+    ImportState,
+    UploadChunk,
+)
 from chatsite.models.message import Message, Role
-from chatsite.models.model import Model, ModelState, Wish
+from chatsite.models.model_status import LocalModel, ModelState, RequestedAction
 from chatsite.models.persona import Persona
 from chatsite.models.runner import Runner, RunnerState
 from chatsite.models.share import Share
 from chatsite.models.tag import ConversationTag, Tag
+from chatsite.models.throttle import Throttle
 from chatsite.models.undo import Undo
-from chatsite.models.user import User
+from chatsite.models.user import AnonymousUser, User, Visitor
+from chatsite.models.waiting_message import WaitingMessage
 
 __all__ = [
-    "ACTIVE",
+    "IN_PROGRESS",
+    "UNFINISHED_STATES",
+    "AnonymousUser",
     "Chunk",
     "Conversation",
     "ConversationTag",
     "Generation",
     "Import",
-    "ImportNote",
-    "ImportPart",
+    "ImportOutcome",
+    "ImportResult",
     "ImportState",
+    "LocalModel",
     "Message",
-    "Model",
     "ModelState",
-    "Outcome",
     "Persona",
+    "RequestedAction",
     "Role",
     "Runner",
     "RunnerState",
     "Share",
     "Status",
     "Tag",
+    "Throttle",
     "Undo",
+    "UploadChunk",
     "User",
-    "Wish",
+    "Visitor",
+    "WaitingMessage",
 ]

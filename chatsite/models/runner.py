@@ -1,18 +1,19 @@
-"""A runner as the web sees it: the last thing it said of itself."""
+"""Table of runners: the last heartbeat of each."""
 
 from __future__ import annotations
 
 import enum
 from datetime import datetime
 
-from sqlalchemy import Enum, Float, String, Text
+from sqlalchemy import Float, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from chatsite.database import Base, Moment, now
+from chatsite.database import Base, StoredError, UTCDateTime, enum_column, utcnow
+from chatsite.errors import ChatsiteError
 
 
 class RunnerState(enum.StrEnum):
-    """What a runner is about."""
+    """State of a runner and its model."""
 
     FETCHING = "fetching"
     LOADING = "loading"
@@ -21,15 +22,13 @@ class RunnerState(enum.StrEnum):
 
 
 class Runner(Base):
-    """The heartbeat of one runner; `progress` is between 0 and 1 where it is known."""
+    """The last heartbeat of one runner; `progress` of the download or the loading of its model is from 0 to 1."""
 
     __tablename__ = "runner"
 
-    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
     model: Mapped[str] = mapped_column(String(200))
-    state: Mapped[RunnerState] = mapped_column(
-        Enum(RunnerState, native_enum=False, length=16, values_callable=lambda all_: [state.value for state in all_])
-    )
+    state: Mapped[RunnerState] = mapped_column(enum_column(RunnerState))
     progress: Mapped[float | None] = mapped_column(Float)
-    reason: Mapped[str | None] = mapped_column(Text)
-    seen_at: Mapped[datetime] = mapped_column(Moment, default=now)
+    error: Mapped[ChatsiteError | None] = mapped_column(StoredError)
+    heartbeat_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utcnow)

@@ -1,4 +1,4 @@
-"""Shares: read-only pages of one branch of a conversation."""
+"""Table of shares: read-only pages of one branch of a conversation."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from datetime import datetime
 from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from chatsite.database import Base, Moment, now
-from chatsite.models.conversation import TITLE_CHARS, Conversation
+from chatsite.database import Base, UTCDateTime, utcnow
+from chatsite.models.conversation import MAX_TITLE_CHARS, Conversation
 
 
 def share_token() -> str:
-    """The name of a share: who knows it may read, so it is 192 random bits in 32 characters."""
+    """Return a new public id of a share: 192 random bits in 32 characters, since the id alone gives access."""
     return secrets.token_urlsafe(24)
 
 
 class Share(Base):
-    """A branch as it was when it was shared, from its beginning to `leaf_id`.
+    """A branch as it was when it was shared, from its first message to `leaf_id`.
 
-    Messages do not change once something follows them, so the rows themselves are the copy; only the last one can still
-    grow, so its text and the model that wrote it are kept in `leaf_text` and `leaf_model`. `pages` holds the id of the
-    last message of each page, so that any of them is found without walking through the others.
+    A message does not change once another one follows it, so the message rows themselves are the copy. Only the last
+    one can still grow; its text and its model are therefore stored in `leaf_text` and `leaf_model`. `page_end_ids` are
+    the ids of the last message of each page, so that a page is found without a walk through the ones before it.
     """
 
     __tablename__ = "share"
@@ -38,10 +38,10 @@ class Share(Base):
     leaf_id: Mapped[int] = mapped_column(Integer)
     leaf_text: Mapped[str] = mapped_column(Text)
     leaf_model: Mapped[str | None] = mapped_column(String(200))
-    pages: Mapped[list[int]] = mapped_column(JSON)
-    title: Mapped[str] = mapped_column(String(TITLE_CHARS))
-    created_at: Mapped[datetime] = mapped_column(Moment, default=now)
-    updated_at: Mapped[datetime] = mapped_column(Moment, default=now)
-    expires_at: Mapped[datetime | None] = mapped_column(Moment)
+    page_end_ids: Mapped[list[int]] = mapped_column(JSON)
+    title: Mapped[str] = mapped_column(String(MAX_TITLE_CHARS))
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utcnow)
+    updated_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utcnow)
+    expires_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     conversation: Mapped[Conversation] = relationship()

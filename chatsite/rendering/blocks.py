@@ -1,4 +1,4 @@
-"""Cuts a Markdown text that is still being written into finished blocks and an open end.
+"""Split a growing Markdown text into finished blocks and an unfinished rest.
 
 Every top-level block but the last one is finished. Only whole lines decide about that: a lone `*` looks
 like a list until it turns out to be the beginning of `**bold**`.
@@ -8,18 +8,18 @@ What a later link reference definition changes in a finished block shows only wh
 
 from __future__ import annotations
 
-from chatsite.rendering.parser import cut, tidy
+from chatsite.rendering.markdown_parser import normalize_source, split_source
 
 
-def split(source: str) -> tuple[list[str], str]:
-    """Give the finished blocks of `source`, and its open end; joined, they are the tidied source."""
+def split_blocks(source: str) -> tuple[list[str], str]:
+    """Return the finished blocks of `source`, and the unfinished rest; joined, they are the normalized source."""
     stream = BlockStream()
     stream.feed(source)
-    return stream.finished, tidy(stream.open)
+    return stream.finished, normalize_source(stream.open)
 
 
 class BlockStream:
-    """A text that grows; only its open end is parsed again.
+    """A growing text; only its unfinished rest is parsed again.
 
     `finished` has the sources of the finished blocks, `open` that of the open end, which may be empty, and
     `length` counts the characters that were fed, so that whoever has the whole text feeds
@@ -32,13 +32,13 @@ class BlockStream:
         self.length = 0
 
     def feed(self, delta: str) -> list[str]:
-        """Add `delta`, cut wherever it may be, to the text, and give the blocks that this finished."""
+        """Add `delta` to the text, and return the blocks that it finished."""
         self.length += len(delta)
         self.open += delta
         if "\n" not in delta:
             return []
         lines, end, rest = self.open.rpartition("\n")
-        blocks, _ = cut(tidy(lines + end))
+        blocks, _ = split_source(normalize_source(lines + end))
         self.open = blocks.pop() + rest
         self.finished += blocks
         return blocks

@@ -1,4 +1,4 @@
-"""Colours and names for code: Pygments finds the tokens, a class stands for a colour, the style sheet gives it.
+"""Colors and names for code: Pygments finds the tokens, a class stands for a color, the style sheet gives it.
 
 `python -m chatsite.rendering.highlight > static/css/highlight.css` writes the style sheet.
 """
@@ -16,11 +16,11 @@ from pygments.lexers import get_all_lexers, get_lexer_by_name
 from pygments.token import STANDARD_TYPES, Comment, Generic, Keyword, Name, Number, Operator, String, Text
 from pygments.token import _TokenType as Kind
 
-MOST_CODE = 20_000
-"""Longer code is shown without colours: Pygments takes milliseconds for each few lines."""
+MAX_CODE_CHARS = 20_000
+"""Longer code is shown without colors: Pygments takes milliseconds for each few lines."""
 
-MOST_SECONDS = 0.25
-"""Code that takes more processor time than this has no colours from there on.
+MAX_SECONDS = 0.25
+"""Code that takes more processor time than this has no colors from there on.
 
 Honest code of MOST_CODE characters takes less. But five thousand lines with nothing but an `a` keep the
 lexer of C# busy for ten seconds, and several lexers have such a text.
@@ -45,8 +45,8 @@ Pygments has some five hundred. A lexer is made of regular expressions that were
 text, so the well-worn ones are enough.
 """
 
-# A token has the colour of the nearest of these above it; the colours are in static/css/tokens.css.
-COLOURS: dict[Kind, str] = {
+# A token has the color of the nearest of these above it; the colors are in static/css/tokens.css.
+COLORS: dict[Kind, str] = {
     Comment: "quiet",
     Keyword: "word",
     String: "string",
@@ -72,12 +72,12 @@ COLOURS: dict[Kind, str] = {
     Generic.Traceback: "removed",
 }
 
-_CLASS_OF = {kind: f"hl-{STANDARD_TYPES[kind]}" for kind in COLOURS}
-CLASSES = frozenset(_CLASS_OF.values())
+_CLASS_BY_KIND = {kind: f"hl-{STANDARD_TYPES[kind]}" for kind in COLORS}
+CLASSES = frozenset(_CLASS_BY_KIND.values())
 
 
 # What Pygments calls otherwise than people do.
-_NAMES = {
+_DISPLAY_NAMES = {
     "batch": "Batch",
     "console": "Shell",
     "django": "Jinja",
@@ -93,85 +93,85 @@ _NAMES = {
     "splus": "R",
     "vim": "Vim",
 }
-_NO_LANGUAGE = frozenset({"text", "txt", "plain", "plaintext", "none", "code"})
+_PLAIN_TEXT = frozenset({"text", "txt", "plain", "plaintext", "none", "code"})
 
 
-def _aliases() -> dict[str, tuple[str, str]]:
+def _load_aliases() -> dict[str, tuple[str, str]]:
     """Map each alias of a listed language to the name by which Pygments finds its lexer, and to what it is called."""
-    every = [(name, aliases) for name, aliases, _, _ in get_all_lexers(plugins=False) if aliases]
+    lexers = [(name, aliases) for name, aliases, _, _ in get_all_lexers(plugins=False) if aliases]
     return {
-        alias: (aliases[0], _NAMES.get(aliases[0], name))
-        for name, aliases in every
+        alias: (aliases[0], _DISPLAY_NAMES.get(aliases[0], name))
+        for name, aliases in lexers
         if aliases[0] in LANGUAGES
         for alias in aliases
     }
 
 
-_ALIASES = _aliases()
+_ALIASES = _load_aliases()
 
 
-def called(language: str) -> str:
-    """Give what people call `language`, which is in small letters: `C++` for `cpp`.
+def language_name(language: str) -> str:
+    """Return what people call `language`, which is in small letters: `C++` for `cpp`.
 
     One that is not listed is called as it is written, and plain text is no language.
     """
-    return "" if language in _NO_LANGUAGE else _ALIASES.get(language, ("", language))[1]
+    return "" if language in _PLAIN_TEXT else _ALIASES.get(language, ("", language))[1]
 
 
 @lru_cache(maxsize=len(LANGUAGES))
-def _lexer(name: str) -> Lexer:
+def _load_lexer(name: str) -> Lexer:
     """Make the lexer `name` so that it changes nothing in the code; PHP needs no opening tag."""
     options = {"startinline": True} if name == "php" else {}
     return get_lexer_by_name(name, stripnl=False, ensurenl=False, **options)
 
 
 def _class_of(kind: Kind) -> str:
-    """Give the class of the nearest coloured kind above `kind`, or nothing."""
-    return next((_CLASS_OF[above] for above in reversed(kind.split()) if above in _CLASS_OF), "")
+    """Return the class of the nearest colored kind above `kind`, or nothing."""
+    return next((_CLASS_BY_KIND[ancestor] for ancestor in reversed(kind.split()) if ancestor in _CLASS_BY_KIND), "")
 
 
-def _spans(tokens: Iterable[tuple[Kind, str]]) -> Iterator[str]:
-    """Give HTML for `tokens`, with one span around neighbours of the same colour."""
+def _iter_spans(tokens: Iterable[tuple[Kind, str]]) -> Iterator[str]:
+    """Return HTML for `tokens`, with one span around neighbours of the same color."""
     for name, group in groupby(tokens, lambda token: _class_of(token[0])):
         text = escape("".join(text for _, text in group))
         yield f'<span class="{name}">{text}</span>' if name else str(text)
 
 
-def _tokens(code: str, name: str, seconds: float) -> Iterator[tuple[Kind, str]]:
-    """Give the tokens that the lexer `name` finds within its time, and the rest as one piece of text."""
-    end = thread_time() + seconds
-    done = 0
-    for kind, text in _lexer(name).get_tokens(code):
+def _iter_tokens(code: str, name: str, max_seconds: float) -> Iterator[tuple[Kind, str]]:
+    """Return the tokens that the lexer `name` finds within its time, and the rest as one piece of text."""
+    deadline = thread_time() + max_seconds
+    consumed = 0
+    for kind, text in _load_lexer(name).get_tokens(code):
         yield kind, text
-        done += len(text)
-        if thread_time() > end:
-            yield Text, code[done:]
+        consumed += len(text)
+        if thread_time() > deadline:
+            yield Text, code[consumed:]
             return
 
 
-def highlight(code: str, language: str, seconds: float = MOST_SECONDS) -> str:
-    """Give `code` as HTML with spans of the classes in CLASSES, or only escaped.
+def highlight_code(code: str, language: str, max_seconds: float = MAX_SECONDS) -> str:
+    """Return `code` as HTML with spans of the classes in CLASSES, or only escaped.
 
     The latter for a language that is not listed, for code longer than MOST_CODE, and where a lexer would
     change the code: what is copied has to be what was written.
     """
-    if language not in _ALIASES or len(code) > MOST_CODE:
+    if language not in _ALIASES or len(code) > MAX_CODE_CHARS:
         return str(escape(code))
-    tokens = list(_tokens(code, _ALIASES[language][0], seconds))
+    tokens = list(_iter_tokens(code, _ALIASES[language][0], max_seconds))
     if "".join(text for _, text in tokens) != code:
         return str(escape(code))
-    return "".join(_spans(tokens))
+    return "".join(_iter_spans(tokens))
 
 
-def stylesheet() -> str:
-    """Give the style sheet: one rule for each colour."""
+def build_stylesheet() -> str:
+    """Return the style sheet: one rule for each color."""
     selectors: dict[str, list[str]] = {}
-    for kind, colour in COLOURS.items():
-        selectors.setdefault(colour, []).append(f".{_CLASS_OF[kind]}")
-    rules = [f"  {', '.join(names)} {{ color: var(--code-{colour}) }}" for colour, names in selectors.items()]
-    head = "/* Written by `python -m chatsite.rendering.highlight`; the colours are in tokens.css. */"
+    for kind, color in COLORS.items():
+        selectors.setdefault(color, []).append(f".{_CLASS_BY_KIND[kind]}")
+    rules = [f"  {', '.join(names)} {{ color: var(--code-{color}) }}" for color, names in selectors.items()]
+    head = "/* Written by `python -m chatsite.rendering.highlight`; the colors are in tokens.css. */"
     return "\n".join([head, "@layer components {", *rules, "}"]) + "\n"
 
 
 if __name__ == "__main__":
-    print(stylesheet(), end="")
+    print(build_stylesheet(), end="")

@@ -1,70 +1,82 @@
-"""Markdown to plain text: for titles, for the terminal and for voices."""
+"""Markdown to plain text: for titles, for the terminal and for screen readers."""
 
 from __future__ import annotations
 
-import unicodedata
+import re
 
 from markdown_it.token import Token
 
-from chatsite.rendering.parser import parse, text_of, tidy
+from chatsite.rendering.markdown_parser import normalize_source, parse_markdown
+from chatsite.rendering.syntax.links import inline_text
+from chatsite.visible_text import cluster_ends, has_visible_text, remove_invisible, visible_line
 
-_MOST_READ = 4_000
+MAX_TITLE_SOURCE_CHARS = 4_000
 """A title is in the first lines; the rest of a long text is not parsed for it."""
 
-_JOINERS = "\u200c\u200d"
-"""Invisible, but part of how Persian and Indic words and many emoji are written."""
+_MAX_CLUSTER_CHARS = 32
+"""A family of emoji, or a flag of a region, has no more characters."""
+
+_CHARS_BEFORE, _CHARS_AFTER = 300, 900
+"""What a snippet may show, and the beginning of the block that it is in."""
+
+_VANISHING_MARKS = re.compile("[#>]")
 
 
-def plain(source: str) -> str:
-    """Give the words of `source` without Markdown marks, a line for each block; code stays as it is."""
-    lines = (_line(token) for token in parse(tidy(source), {}))
+def plain_text(source: str) -> str:
+    """Return the words of `source` without Markdown marks, a line for each block; code stays as it is."""
+    lines = (_block_text(token) for token in parse_markdown(normalize_source(source), {}))
     return "\n".join(line for line in lines if line)
 
 
-def _line(token: Token) -> str:
-    """Give the words of one block token; most have none."""
-    return (text_of(token.children) if token.children else token.content).strip("\n")
+def _block_text(token: Token) -> str:
+    """Return the words of one block token; most have none."""
+    return (inline_text(token.children) if token.children else token.content).strip("\n")
 
 
-def title(source: str, most: int = 60) -> str:
-    """Give one line of at most `most` characters that says what `source` begins with.
+def text_around(source: str, position: int) -> str:
+    """Return the words of `source` around a position in one line, cells of tables with dots between them.
+
+    Only the blocks near the position are parsed, so a long text takes no longer than a short one.
+    """
+    start = max(0, position - _CHARS_BEFORE)
+    if start:
+        start = max(source.rfind("\n\n", start, position), source.rfind("\n", start, position), start)
+    words, is_in_table, separator = "", False, ""
+    for token in parse_markdown(normalize_source(source[start : position + _CHARS_AFTER]), {}):
+        if token.type in ("table_open", "table_close"):
+            is_in_table = token.type == "table_open"
+            separator = " "
+        if line := " ".join(_block_text(token).split()):
+            words += separator + line
+            separator = " · " if is_in_table else " "
+    return words.strip()
+
+
+def is_blank(source: str) -> bool:
+    """Return whether a Markdown text shows nothing: there are only invisible characters, or marks without words."""
+    if not has_visible_text(source):
+        return True
+    # Marks of headings and quotes vanish; those of lists and lines are seen.
+    return not has_visible_text(_VANISHING_MARKS.sub("", source)) and not has_visible_text(plain_text(source))
+
+
+def title_from_text(source: str, max_chars: int = 60) -> str:
+    """Return one line of at most `max_chars` characters that says what `source` begins with.
 
     It has no Markdown marks and no invisible characters, and ends in `…` where words are missing. It is
     empty only if there is nothing to be seen in the beginning of `source`.
     """
-    start = "".join(c if c in "\t\r\n" else _seen(c) for c in source[:_MOST_READ])
-    return _shorten(_one_line(plain(start)) or _one_line(start), most)
+    start = remove_invisible(source[:MAX_TITLE_SOURCE_CHARS])
+    return shorten_line(visible_line(plain_text(start)) or visible_line(start), max_chars)
 
 
-def _one_line(text: str) -> str:
-    """Give `text` with single blanks and only what is seen; joiners alone are not seen."""
-    line = " ".join("".join(_seen(character) for character in text).split())
-    return line if line.strip(_JOINERS + " ") else ""
-
-
-def _seen(character: str) -> str:
-    """Give the character if it is to be seen, a blank for white space, and nothing for the rest.
-
-    The rest are Unicode's categories C: controls, marks that turn the direction of writing, unassigned ones.
-    """
-    if character.isspace():
-        return " "
-    return character if character in _JOINERS or unicodedata.category(character)[0] != "C" else ""
-
-
-def _shorten(line: str, most: int) -> str:
+def shorten_line(line: str, max_chars: int) -> str:
     """Cut `line` behind a word, or within one that is too long, where no accent or emoji is torn apart."""
-    if len(line) <= most:
+    if len(line) <= max_chars:
         return line
-    end = most - 1
+    end = max((end for end in cluster_ends(line[: max_chars + _MAX_CLUSTER_CHARS]) if end < max_chars), default=0)
     space = line.rfind(" ", 0, end + 1)
-    if space >= most // 2:
+    if space >= max_chars // 2:
         end = space
-    while end > 1 and _clings(line[end - 1], line[end]):
-        end -= 1
-    return line[:end].rstrip(" ,;:.-–—") + "…"  # noqa: RUF001
-
-
-def _clings(before: str, after: str) -> bool:
-    """Say whether two characters are parts of one that is seen."""
-    return before in _JOINERS or after in _JOINERS or unicodedata.category(after)[0] == "M"
+    # Only nonsense has so many accents on its first letter.
+    return line[: end or max_chars - 1].rstrip(" ,;:.-–—") + "…"  # noqa: RUF001

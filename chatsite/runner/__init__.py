@@ -1,1 +1,1 @@
-"""The process that owns the model: it joins the services and an engine, and nothing else does."""
+"""The runner: the process that connects the services with an engine and writes answers."""

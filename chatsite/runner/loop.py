@@ -1,7 +1,7 @@
-"""The runner's loop: claim, write down what the engine says, hand back.
+"""The loop of the runner: claim generations, store the events of the engine, release the rest at the end.
 
-One thread does all of it, in ticks. Whatever the engine said of all running answers goes to the database in one
-transaction a tick; when nothing was said, only the leases are renewed, and only when it is time to.
+One thread does all of it, in ticks. Each tick stores the events of all running generations in one transaction. A tick
+without events only renews leases, and only when their renewal is due.
 """
 
 from __future__ import annotations
@@ -16,276 +16,266 @@ from typing import Any
 import structlog
 from flask import Flask
 
-from chatsite.database import Watch, db
-from chatsite.engine import (
-    Delta,
-    Draft,
-    Engine,
-    Event,
-    Finish,
-    FinishReason,
-    Options,
-    Preset,
-    Progress,
-    Request,
-    Started,
-    Turn,
-)
+from chatsite.database import ChangeDetector, db
+from chatsite.engine.types import Engine, GenerationOptions, Preset, Request
 from chatsite.errors import ChatsiteError
-from chatsite.models import RunnerState, Status
-from chatsite.runner.importing import Importing
-from chatsite.runner.library import Library
-from chatsite.runner.receipts import compact
-from chatsite.runner.sweeper import Sweeper
-from chatsite.services import claims, runners
-from chatsite.services.claims import Claim, Written
-from chatsite.services.settings import NUMBERS
+from chatsite.models import RunnerState
+from chatsite.runner.active_answers import ActiveAnswer, ActiveAnswers
+from chatsite.runner.cleanup import Cleanup
+from chatsite.runner.clock_watch import ClockWatch
+from chatsite.runner.engine_loading import EngineLoad
+from chatsite.runner.import_process import ImportProcess
+from chatsite.runner.model_manager import ModelManager
+from chatsite.services.chat import generation_leases, waiting_messages
+from chatsite.services.chat.chat_settings import NUMERIC_OPTIONS
+from chatsite.services.chat.generation_leases import ClaimedGeneration
+from chatsite.services.chat.generations import QueueLimits
+from chatsite.services.models import runners
 
 log = structlog.get_logger()
 
-BEATS_PER_LEASE = 4
-LONGEST_PAUSE = 2.0
-# A lease that runs out is no commit, so even a database where nothing happens is looked at now and then.
-LONGEST_BLINDNESS = 0.5
-FIRST_RETRY_SECONDS = 5.0
-LAST_RETRY_SECONDS = 300.0
-
-STATUS_OF = {
-    FinishReason.END: Status.DONE,
-    FinishReason.LENGTH: Status.DONE,
-    FinishReason.DEADLINE: Status.DONE,
-    FinishReason.CANCELLED: Status.STOPPED,
-    FinishReason.ERROR: Status.FAILED,
-}
+# Three heartbeats may fail before the lease expires and another runner takes over.
+HEARTBEATS_PER_LEASE = 4
+MAX_BUSY_PAUSE_SECONDS = 2.0
+# An expired lease changes nothing in the database, so there is work to find even without a write.
+MAX_POLL_SECONDS = 0.5
+# A network may be back after seconds, a full disk stays full: the pause doubles with each failure.
+MIN_RETRY_SECONDS = 5.0
+MAX_RETRY_SECONDS = 300.0
 
 
 class Runner:
-    """Writes answers until `stop` is set.
+    """A runner that writes answers until `stop` is set.
 
-    `app` gives the settings and the database. The engine is loaded in a thread of its own, so that the heartbeat says
-    how far it is meanwhile.
+    `app` provides the settings and the database. The engine is loaded in a thread of its own, so that the heartbeat can
+    report progress meanwhile.
     """
 
-    def __init__(self, app: Flask, engine: Engine, stop: threading.Event, library: Library | None = None) -> None:
+    def __init__(
+        self, app: Flask, engine: Engine, stop: threading.Event, *, model_manager: ModelManager | None = None
+    ) -> None:
         self.owner = secrets.token_hex(8)
         self._app = app
         self._engine = engine
         self._stop = stop
-        self._library = library
-        self._tick = app.config["TICK_MS"] / 1000
-        self._lease: float = app.config["LEASE_SECONDS"]
-        self._attempts: int = app.config["ATTEMPTS"]
-        self._options = Options(max_new_tokens=app.config["ANSWER_TOKENS"], seconds=app.config["ANSWER_SECONDS"])
-        self._news: dict[int, Written] = {}
-        self._turns: dict[int, tuple[Turn, ...]] = {}
-        self._cancelled: set[int] = set()
-        self._next_write = 0.0
-        self._next_beat = 0.0
-        self._next_look = 0.0
-        self._watch = Watch()
-        self._sweeper = Sweeper()
-        self._importing = Importing(app.config)
+        self._model_manager = model_manager
+        self._tick_seconds = app.config["TICK_MS"] / 1000
+        self._lease_seconds: float = app.config["LEASE_SECONDS"]
+        self._max_attempts: int = app.config["MAX_ATTEMPTS"]
+        self._queue_limits = QueueLimits(
+            app.config["MAX_MESSAGE_CHARS"], app.config["MAX_QUEUED_PER_USER"], app.config["MAX_QUEUED"]
+        )
+        self._max_queued_per_network: int | None = (
+            app.config["MAX_QUEUED_PER_ADDRESS"] if app.config["LIMIT_ADDRESSES"] else None
+        )
+        self._default_options = GenerationOptions(
+            max_new_tokens=app.config["MAX_ANSWER_TOKENS"], seconds=app.config["MAX_ANSWER_SECONDS"]
+        )
+        self._answers = ActiveAnswers()
+        self._clock_watch = ClockWatch(self._lease_seconds / 2, self._lease_seconds)
+        self._next_renewal_at = 0.0
+        self._next_heartbeat_at = 0.0
+        self._next_poll_at = 0.0
+        self._database_watch = ChangeDetector()
+        self._cleanup = Cleanup()
+        self._import_process = ImportProcess(app.config)
 
     def run(self) -> bool:
-        """Load the model and write answers; returns whether it ended because it was asked to."""
+        """Load the model and write answers until the runner is stopped.
+
+        Returns False if the runner ended without being stopped, because the engine could not be used.
+        """
         log.info("runner_started", owner=self.owner, model=self._engine.model)
-        loaded = self._load()
+        is_loaded = self._load_with_retries()
         try:
-            while loaded and not self._stop.is_set():
-                self._in_context(self._step)
+            while is_loaded and not self._stop.is_set():
+                self._run_in_context(self._run_tick)
         finally:
-            # The work goes back before the engine ends, which may take a step of the model.
-            self._in_context(self._leave)
+            # Closing the engine may take as long as a step of the model; other runners can work meanwhile.
+            self._shut_down()
             self._engine.close()
             log.info("runner_ended", owner=self.owner)
         return self._stop.is_set()
 
-    def _load(self) -> bool:
-        """Load the model, after a while once more when it cannot be had; returns whether it can be used."""
-        pause = FIRST_RETRY_SECONDS
+    def _load_with_retries(self) -> bool:
+        """Load the model, and retry after a growing pause if that fails. Return whether the engine is ready."""
+        retry_seconds = MIN_RETRY_SECONDS
         while not self._stop.is_set():
             loading = self._load_once()
             if loading.error is None:
-                return loading.over.is_set()
-            log.error("load_failed", reason=loading.error, again_in=pause)
-            self._await_retry(loading.error, pause)
-            pause = min(2 * pause, LAST_RETRY_SECONDS)
+                return loading.finished.is_set()
+            log.error("load_failed", reason=str(loading.error), again_in=retry_seconds)
+            self._await_retry(loading.error, retry_seconds)
+            retry_seconds = min(2 * retry_seconds, MAX_RETRY_SECONDS)
         return False
 
-    def _load_once(self) -> _Loading:
-        """Try to load the model while the heart beats; returns early when the runner is asked to stop."""
-        loading = _Loading(self._engine)
-        while not loading.over.wait(min(0.25, self._lease / BEATS_PER_LEASE)) and not self._stop.is_set():
+    def _load_once(self) -> EngineLoad:
+        """Try to load the model while heartbeats continue. Return early when the runner is stopped."""
+        loading = EngineLoad(self._engine)
+        while (
+            not loading.finished.wait(min(0.25, self._lease_seconds / HEARTBEATS_PER_LEASE)) and not self._stop.is_set()
+        ):
             state = RunnerState.FETCHING if loading.progress.stage == "fetching" else RunnerState.LOADING
-            self._in_context(lambda state=state: self._beat(state, loading.progress.part))  # type: ignore[misc]
-            self._in_context(self._tend)
+            self._run_in_context(lambda state=state: self._heartbeat(state, loading.progress.fraction))  # type: ignore[misc]
+            self._run_in_context(self._run_maintenance)
         return loading
 
-    def _await_retry(self, reason: str, seconds: float) -> None:
-        """Keep the reason visible for that long: somebody may mend it, or the network may come back."""
+    def _await_retry(self, reason: ChatsiteError, seconds: float) -> None:
+        """Report `reason` in heartbeats for `seconds`; the owner may remove its cause, or the network may return."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and not self._stop.is_set():
-            self._in_context(lambda: self._beat(RunnerState.FAILED, reason=reason))
-            self._in_context(self._tend)
-            self._stop.wait(min(self._lease / BEATS_PER_LEASE, seconds))
+            self._run_in_context(lambda: self._heartbeat(RunnerState.FAILED, reason=reason))
+            self._run_in_context(self._run_maintenance)
+            self._stop.wait(min(self._lease_seconds / HEARTBEATS_PER_LEASE, seconds))
 
-    def _step(self) -> None:
-        """One tick: listen to the engine for that long, then write everything at once."""
-        end = time.monotonic() + self._tick
-        while (left := end - time.monotonic()) > 0 and not self._stop.is_set():
-            for event in self._engine.events(left):
-                self._take(event)
-        self._write()
-        if self._watch.changed() or time.monotonic() > self._next_look:
-            self._next_look = time.monotonic() + LONGEST_BLINDNESS
-            self._obey()
-            self._claim()
-        self._beat(RunnerState.READY)
-        self._tend(ready=True)
+    def _run_tick(self) -> None:
+        """Collect the events of the engine for one tick, then store them, apply cancellations and claim work."""
+        # A fixed tick bounds the transactions per second, however many answers and tokens there are.
+        end = time.monotonic() + self._tick_seconds
+        while (remaining_seconds := end - time.monotonic()) > 0 and not self._stop.is_set():
+            for event in self._engine.poll_events(remaining_seconds):
+                self._answers.add_event(event)
+        self._save_updates()
+        # New questions and cancellations are writes of the web process, so an unchanged database has none. Answers that
+        # have ended were written by this process, on another connection.
+        if self._database_watch.has_changed() or time.monotonic() > self._next_poll_at:
+            self._next_poll_at = time.monotonic() + MAX_POLL_SECONDS
+            self._compare_with_database()
+            waiting_messages.post_due(self._queue_limits, self._max_queued_per_network)
+            self._claim_work()
+        self._heartbeat(RunnerState.READY)
+        self._run_maintenance(is_ready=True)
 
-    def _tend(self, ready: bool = False) -> None:
-        if self._library:
-            self._library.tend(ready)
-        self._sweeper.tend()
-        self._importing.tend()
+    def _run_maintenance(self, is_ready: bool = False) -> None:
+        may_reap = self._clock_watch.may_judge
+        if self._model_manager:
+            self._model_manager.poll(is_ready, may_reap=may_reap)
+        self._import_process.poll(may_reap=may_reap)
+        self._cleanup.poll()
 
-    def _take(self, event: Event) -> None:
-        """Note what the engine says of an answer; what it says of one that is ours no longer is dropped."""
-        news = self._news.get(event.request_id)
-        if news is None:
+    def _save_updates(self) -> None:
+        """Store the news of all answers, or renew the leases when that is due."""
+        updates = {answer.generation_id: update for answer in self._answers.all() if (update := answer.take_unsaved())}
+        if not updates and (not len(self._answers) or time.monotonic() < self._next_renewal_at):
             return
-        if isinstance(event, Started):
-            news.receipt = compact(event.receipt, self._turns.get(event.request_id, ()))
-        elif isinstance(event, Delta):
-            news.text += event.text
-            news.tokens += event.tokens
-        elif isinstance(event, Draft):
-            news.text, news.draft = event.text, True
-            news.tokens += event.tokens
-        elif isinstance(event, Finish):
-            self._over(news, event)
+        lost_ids = generation_leases.heartbeat(self.owner, updates, self._lease_seconds)
+        self._next_renewal_at = time.monotonic() + self._lease_seconds / HEARTBEATS_PER_LEASE
+        for answer in self._answers.all():
+            update = updates.get(answer.generation_id)
+            if update is None:
+                continue
+            answer.mark_saved()
+            if update.status or answer.generation_id in lost_ids:
+                self._discard(answer)
+                log.info(
+                    "generation_ended",
+                    generation=answer.generation_id,
+                    status=update.status,
+                    reason=update.finish_reason,
+                )
 
-    def _over(self, news: Written, finish: Finish) -> None:
-        news.status, news.reason, news.error = STATUS_OF[finish.reason], finish.reason.value, finish.error
-        if finish.error:
-            log.error("generation_failed", generation=finish.request_id, error=finish.error)
+    def _compare_with_database(self) -> None:
+        """Cancel answers that a user stopped, drop those that were deleted or lost, hand back those nobody writes."""
+        cancel_flags = generation_leases.list_held(self.owner)
+        for answer in self._answers.all():
+            if answer.generation_id not in cancel_flags:
+                self._discard(answer)
+            elif cancel_flags[answer.generation_id] and not answer.cancel_requested:
+                answer.cancel_requested = True
+                self._engine.cancel(answer.request_id)
+        # A claim may have been stored though the connection broke before this runner learned of it.
+        unknown_ids = [id_ for id_ in cancel_flags if not self._answers.find(id_)]
+        if unknown_ids:
+            generation_leases.release(self.owner, unknown_ids)
 
-    def _write(self) -> None:
-        """Store what is new, or renew the leases when it is time to."""
-        news = {key: written for key, written in self._news.items() if not written.empty}
-        if not news and (not self._news or time.monotonic() < self._next_write):
+    def _discard(self, answer: ActiveAnswer) -> None:
+        """Forget an answer. The engine may still write it: after an error, or when the lease was lost."""
+        self._answers.remove(answer)
+        self._engine.cancel(answer.request_id)
+
+    def _claim_work(self) -> None:
+        free_slots = self._engine.capacity - len(self._answers)
+        may_reap = self._clock_watch.may_judge
+        if free_slots <= 0 or not generation_leases.has_work(self._lease_seconds, may_reap=may_reap):
             return
-        lost = claims.record(self.owner, news, self._lease)
-        self._next_write = time.monotonic() + self._lease / BEATS_PER_LEASE
-        for key, written in news.items():
-            if written.status or key in lost:
-                self._drop(key, cancel=key in lost)
-                log.info("generation_ended", generation=key, status=written.status, reason=written.reason)
-            else:
-                self._news[key] = Written(attempt=written.attempt)
+        for claim in generation_leases.claim(
+            self.owner, free_slots, self._lease_seconds, max_attempts=self._max_attempts, may_reap=may_reap
+        ):
+            self._start_answer(claim)
 
-    def _obey(self) -> None:
-        """Stop what a visitor stopped, and forget what was deleted."""
-        if not self._news:
-            return
-        standing = claims.standing(self.owner)
-        for key in list(self._news):
-            if key not in standing:
-                self._drop(key, cancel=True)
-            elif standing[key] and key not in self._cancelled:
-                self._cancelled.add(key)
-                self._engine.cancel(key)
+    def _start_answer(self, claim: ClaimedGeneration) -> None:
+        """Hand a claimed generation to the engine. Whatever goes wrong with it ends this answer only."""
+        older = self._answers.find(claim.generation_id)
+        if older:
+            # Another runner had it since, and this one did not notice: the engine may still write what is void.
+            self._discard(older)
+        answer = self._answers.add(claim)
+        log.info("generation_claimed", generation=claim.generation_id, attempt=claim.attempts)
+        try:
+            self._engine.submit(self._build_request(claim, answer.request_id))
+        except Exception as error:
+            answer.fail(error)
 
-    def _drop(self, key: int, cancel: bool) -> None:
-        if cancel:
-            self._engine.cancel(key)
-        self._news.pop(key, None)
-        self._turns.pop(key, None)
-        self._cancelled.discard(key)
-
-    def _claim(self) -> None:
-        room = self._engine.capacity - len(self._news)
-        if room <= 0 or not claims.waiting():
-            return
-        for claim in claims.claim(self.owner, room, self._lease, self._attempts):
-            self._news[claim.generation_id] = Written(attempt=claim.attempt)
-            self._turns[claim.generation_id] = claim.turns
-            self._engine.submit(self._request(claim))
-            log.info("generation_claimed", generation=claim.generation_id, attempt=claim.attempt)
-
-    def _request(self, claim: Claim) -> Request:
-        wishes: dict[str, Any] = {name: value for name, value in claim.numbers.items() if name in NUMBERS}
-        most = min(self._options.max_new_tokens, wishes.get("max_new_tokens", self._options.max_new_tokens))
-        wishes["max_new_tokens"] = max(1, most - claim.tokens)
-        # A seed that an earlier attempt drew with goes on drawing what it would have drawn.
-        wishes["seed"] = wishes.get("seed") if claim.seed is None else claim.seed
+    def _build_request(self, claim: ClaimedGeneration, request_id: int) -> Request:
+        overrides: dict[str, Any] = {
+            name: value for name, value in claim.generation_options.items() if name in NUMERIC_OPTIONS
+        }
+        max_new_tokens = min(
+            self._default_options.max_new_tokens, overrides.get("max_new_tokens", self._default_options.max_new_tokens)
+        )
+        # The text of an earlier attempt counts, so that the answer does not get longer than the limit.
+        overrides["max_new_tokens"] = max(1, max_new_tokens - claim.token_count)
+        # With the seed of an earlier attempt the answer continues as it would have without the interruption.
+        overrides["seed"] = overrides.get("seed") if claim.seed is None else claim.seed
         return Request(
-            id=claim.generation_id,
-            turns=claim.turns,
-            prefix=claim.prefix,
-            options=replace(self._options, preset=_preset(claim), **wishes),
+            id=request_id,
+            turns=claim.messages,
+            prefix=claim.prefix_text,
+            options=replace(self._default_options, preset=_find_preset(claim), **overrides),
             persona=claim.instructions,
             model=claim.model or "",
         )
 
-    def _beat(self, state: RunnerState, progress: float | None = None, reason: str | None = None) -> None:
-        if state is RunnerState.READY and time.monotonic() < self._next_beat:
+    def _heartbeat(
+        self, state: RunnerState, progress: float | None = None, reason: ChatsiteError | None = None
+    ) -> None:
+        # Ticks are much shorter than leases. Other states are reported each time, because their progress changes.
+        if state is RunnerState.READY and time.monotonic() < self._next_heartbeat_at:
             return
-        runners.beat(self.owner, self._engine.model, state, progress, reason)
-        self._next_beat = time.monotonic() + self._lease / BEATS_PER_LEASE
+        runners.heartbeat(self.owner, self._engine.model, state, progress=progress, error=reason)
+        self._next_heartbeat_at = time.monotonic() + self._lease_seconds / HEARTBEATS_PER_LEASE
 
-    def _leave(self) -> None:
-        """Store what is left and hand back what is not finished, so that another runner goes on with it at once.
+    def _shut_down(self) -> None:
+        """Store the news and hand back unfinished work, each step whatever becomes of the others.
 
-        A runner that ends because something broke hands nothing back: its leases run out, and that death counts.
+        A runner that ends because of an error releases no answers: its leases expire, and its death counts.
         """
-        unwritten = {key: written for key, written in self._news.items() if not written.empty}
-        claims.record(self.owner, unwritten, self._lease)
+        steps = [self._save_last_updates]
         if self._stop.is_set():
-            claims.release(self.owner)
-        runners.farewell(self.owner)
-        if self._library:
-            self._library.close()
-        self._importing.close()
-        self._watch.close()
+            steps.append(lambda: generation_leases.release(self.owner))
+        steps.append(lambda: runners.deregister(self.owner))
+        if self._model_manager:
+            steps.append(self._model_manager.close)
+        for step in (*steps, self._import_process.close, self._database_watch.close):
+            self._run_in_context(step)
 
-    def _in_context(self, work: Callable[[], None]) -> None:
-        """Do some work with a database session of its own; a database that is busy or full is waited for."""
+    def _save_last_updates(self) -> None:
+        self._save_updates()
+        # A second time for what came while the first write was not known to be stored.
+        self._save_updates()
+
+    def _run_in_context(self, action: Callable[[], None]) -> None:
+        """Run `action` in an app context of its own; log a ChatsiteError, such as a busy database, and pause."""
         with self._app.app_context():
             try:
-                work()
+                action()
             except ChatsiteError as error:
                 log.warning("runner_waits", reason=type(error).__name__)
-                self._stop.wait(min(LONGEST_PAUSE, self._lease / BEATS_PER_LEASE))
+                self._stop.wait(min(MAX_BUSY_PAUSE_SECONDS, self._lease_seconds / HEARTBEATS_PER_LEASE))
             finally:
                 db.session.remove()
 
 
-def _preset(claim: Claim) -> Preset | None:
-    """The preset that was chosen; one that a later version stored and this one does not know counts as none."""
+def _find_preset(claim: ClaimedGeneration) -> Preset | None:
+    """Return the preset of a claim, or None for a preset that only a later version of the code knows."""
     return Preset(claim.preset) if claim.preset in list(Preset) else None
-
-
-class _Loading:
-    """The loading of an engine, in a thread."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.progress = Progress("loading")
-        self.error: str | None = None
-        self.over = threading.Event()
-        self._engine = engine
-        threading.Thread(target=self._load, name="load", daemon=True).start()
-
-    def _load(self) -> None:
-        try:
-            self._engine.load(self._report)
-        except ChatsiteError as error:
-            self.error = str(error)
-        except Exception as error:
-            log.exception("load_broke")
-            self.error = f"{type(error).__name__}: {error}"
-        finally:
-            self.over.set()
-
-    def _report(self, progress: Progress) -> None:
-        self.progress = progress

@@ -1,121 +1,89 @@
-"""Keeps a runner alive: starts it as a child process, starts it again when it dies, ends it with itself.
+"""The supervisor: starts a runner as a child process, restarts it when it crashes, and ends it with itself.
 
-It lives in a thread of gunicorn's master or of the terminal. The master forks its workers while this thread
-runs, so nothing here holds a lock that a worker could inherit: flags and one event that only the master
-touches, `posix_spawn` instead of a fork with pipes, and `os.write` instead of a logger.
+It is a thread in gunicorn's master or in the terminal. The master forks its workers while this thread runs, so nothing
+here holds a lock that a worker could inherit: flags and one event that only the master touches, a child that is spawned
+and not forked, and `os.write` instead of a logger.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import signal
-import sys
 import threading
-import time
+from collections.abc import Sequence
 
-SHORTEST_PAUSE = 0.2
-LONG_LIFE = 30.0
+from chatsite.child_process import STDERR, ChildProcess, RestartPause
+
 STOP_SECONDS = 1.5
-STDERR = 2
+RUNNER = ("-m", "chatsite.runner")
 
 
 class Supervisor:
-    """One runner, started again whenever it dies. Both write to the file descriptor `output`."""
+    """One runner, restarted whenever it ends. Both write to the file descriptor `output_fd`."""
 
-    def __init__(self, longest_pause: float, output: int = STDERR) -> None:
-        self._longest_pause = longest_pause
-        self._output = output
-        self._pid = 0
-        self._over = False
-        self._expected = False
-        self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._live, name="supervisor", daemon=True)
+    def __init__(self, max_pause_seconds: float, output_fd: int = STDERR, runner: Sequence[str] = RUNNER) -> None:
+        self._max_pause_seconds = max_pause_seconds
+        self._output_fd = output_fd
+        self._command = runner
+        self._runner: ChildProcess | None = None
+        self._is_stopping = False
+        self._is_restarting = False
+        self._wake_event = threading.Event()
+        self._thread = threading.Thread(target=self._keep_running, name="supervisor", daemon=True)
 
     @property
     def pid(self) -> int:
         """The process id of the runner, or 0 while there is none."""
-        return self._pid
+        runner = self._runner
+        return runner.pid if runner else 0
 
     def start(self) -> None:
-        """Start the runner and watch over it."""
+        """Start the runner and the thread that restarts it."""
         self._thread.start()
 
     def restart(self) -> None:
-        """Have the runner hand back its work and start a new one, which goes on where it stopped."""
-        self._expected = True
-        self._signal(signal.SIGTERM)
+        """Ask the runner to release its work, and start a new one, which continues that work."""
+        self._is_restarting = True
+        self._terminate()
 
-    def end(self) -> None:
-        """Ask the runner to end, and start none after it. Returns at once, even in a signal handler."""
-        self._over = True
-        self._signal(signal.SIGTERM)
+    def request_stop(self) -> None:
+        """Ask the runner to end, and start no other one. Return at once, so that signal handlers may call this."""
+        self._is_stopping = True
+        self._terminate()
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """End the runner and wait for it; one that is not gone after `seconds` is killed."""
-        self.end()
-        self._wake.set()
+        """End the runner and wait for it; kill it after `seconds`."""
+        self.request_stop()
+        self._wake_event.set()
         if self._thread.is_alive():
             self._thread.join(seconds)
         if self._thread.is_alive():
-            self._signal(signal.SIGKILL)
+            if runner := self._runner:
+                runner.kill()
             self._thread.join(seconds)
 
-    def _live(self) -> None:
-        pause = SHORTEST_PAUSE
-        while not self._over:
-            born = time.monotonic()
-            self._pid = self._spawn()
-            if self._over:
-                self._signal(signal.SIGTERM)
-            how = _await_end(self._pid)
-            self._pid = 0
-            if self._expected or self._over:
-                self._expected = False
+    def _keep_running(self) -> None:
+        pause_seconds = RestartPause(self._max_pause_seconds)
+        while not self._is_stopping:
+            pause_seconds.mark_start()
+            # In its own process group, so that Ctrl-C in the terminal reaches only this process, which ends the runner.
+            self._runner = runner = ChildProcess(self._command, output=self._output_fd, in_own_group=True)
+            if self._is_stopping:
+                runner.terminate()
+            runner.wait()
+            self._runner = None
+            if self._is_restarting or self._is_stopping:
+                self._is_restarting = False
                 continue
-            pause = SHORTEST_PAUSE if time.monotonic() - born > LONG_LIFE else pause
-            self._say(f"The runner ended ({how}); the next one starts in {pause:.1f} s.")
-            self._wake.wait(pause)
-            pause = min(2 * pause, self._longest_pause)
+            seconds = pause_seconds.next_pause_seconds()
+            self._write_line(f"The runner ended ({runner.exit_text}); the next one starts in {seconds:.1f} s.")
+            self._wake_event.wait(seconds)
 
-    def _spawn(self) -> int:
-        """Start a runner that ends with this process; returns its process id."""
-        command = [sys.executable, "-m", "chatsite.cli", "runner", "--parent", str(os.getpid())]
-        # A process group of its own: Ctrl-C in the terminal is for us to hear, and we tell the runner.
-        return os.posix_spawn(sys.executable, command, os.environ, file_actions=self._files(), setpgroup=0)
+    def _terminate(self) -> None:
+        if runner := self._runner:
+            runner.terminate()
 
-    def _files(self) -> list[tuple[int, ...] | tuple[int, int, str, int, int]]:
-        """What the runner does with our files: it speaks to `output`, and inherits nothing else.
-
-        A runner that inherited the listening socket would keep the port busy after the master was killed.
-        """
-        others = sorted({int(name) for name in os.listdir("/dev/fd")} - {0, 1, STDERR})
-        return [
-            (os.POSIX_SPAWN_DUP2, self._output, STDERR),
-            (os.POSIX_SPAWN_DUP2, STDERR, 1),
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            *((os.POSIX_SPAWN_CLOSE, number) for number in others),
-        ]
-
-    def _signal(self, number: int) -> None:
-        if self._pid:
-            try:
-                os.kill(self._pid, number)
-            except ProcessLookupError:
-                # It died by itself, and the thread is about to notice.
-                return
-
-    def _say(self, text: str) -> None:
-        os.write(self._output, f"{text}\n".encode())
-
-
-def _await_end(pid: int) -> str:
-    """Wait until a child is gone and tell how it ended.
-
-    The master reaps whatever child it comes across, so the status may be lost; that it is gone is certain.
-    """
-    try:
-        _, status = os.waitpid(pid, 0)
-    except ChildProcessError:
-        return "status unknown"
-    code = os.waitstatus_to_exitcode(status)
-    return f"signal {-code}" if code < 0 else f"status {code}"
+    def _write_line(self, text: str) -> None:
+        # Where the disk is full there is no line, and the runner is started again all the same.
+        with contextlib.suppress(OSError):
+            os.write(self._output_fd, f"{text}\n".encode())

@@ -1,1 +1,1 @@
-"""The rules: plain arguments in, model objects out; no request and no HTML."""
+"""Rules of the site: plain arguments in, model objects out; no request and no HTML."""

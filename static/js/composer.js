@@ -1,62 +1,72 @@
 // The composer: Enter sends, what is sent is seen at once, what could not be sent comes back and a sentence says why.
 
 const root = document.documentElement;
-const on = document.addEventListener.bind(document);
+const on = addEventListener;
 const id = (name) => document.getElementById(name);
 // What is under way, until the site has answered.
 let sent = "";
-let unkept = false;
+let isUnsaved = false;
 
 // What is said of the network is gone as soon as it is back.
-function say(kind) {
+function showNotice(kind) {
   const line = document.createElement("p");
   line.id = kind;
   line.className = "notice";
-  line.textContent = document.body.dataset[kind];
+  line.textContent = document.body.getAttribute(`data-${kind}`);
   id("notice")?.replaceChildren(line);
 }
 
-const unsay = (kind) => id(kind)?.remove();
+// As the site keeps a text: without empty lines around it, and with the indentation of its first line.
+const trimLines = (text) => text.trimEnd().replace(/^\s*\n/, "");
 
 // Says what is too long. Browsers without `field-sizing` need to be told how high the text is.
-function fit(text) {
-  const { most } = text.dataset;
-  const count = text.textLength > most ? [...text.value.trim()].length : 0;
-  const told = id("length").dataset.over.replace("#", count.toLocaleString(root.lang));
-  id("excess").textContent = count > most ? told : "";
+function autosize(text) {
+  const { maxLength } = text.dataset;
+  const count = text.textLength > maxLength ? [...trimLines(text.value)].length : 0;
+  const { tooLong } = id("length").dataset;
+  id("length-error").textContent = count > maxLength ? tooLong.replace("#", count.toLocaleString(root.lang)) : "";
   if (CSS.supports("field-sizing", "content")) return;
   text.style.height = 0;
   text.style.height = `${text.scrollHeight}px`;
 }
 
 // Where there is no real keyboard, Enter begins a line, and a keyboard on the screen would hide the answer.
-const keyboard = () => !matchMedia("(pointer: coarse)").matches;
+const hasKeyboard = () => !matchMedia("(pointer: coarse)").matches;
 
 on("keydown", (event) => {
   const text = event.target;
-  // While an input method composes, Enter belongs to it.
-  if (text.id !== "text" || event.key !== "Enter" || event.isComposing || event.keyCode === 229) return;
-  const plain = keyboard() && root.dataset.enter === "send" && !event.shiftKey;
+  if (event.key !== "Enter" || !text.matches?.("#text, .edit textarea")) return;
+  const plain = hasKeyboard() && root.dataset.enter === "send" && !event.shiftKey;
   if (!plain && !event.ctrlKey && !event.metaKey) return;
   event.preventDefault();
   if (text.value.trim()) text.form.requestSubmit(text.form.querySelector(".send:not(.stop)"));
 });
 
-if (id("text")) fit(id("text"));
+const open = () => id("text") && autosize(id("text"));
+open();
+on("chat:page-open", open);
+
+// Browsers insert a text line by line, and with `dir="auto"` look at all of it for each: seconds for thousands of lines.
+on("paste", ({ target }) => {
+  if (target.dir !== "auto") return;
+  target.dir = "";
+  target.addEventListener("input", () => (target.dir = "auto"), { once: true });
+});
 
 on("input", ({ target }) => {
   if (target.id !== "text") return;
-  fit(target);
-  unkept = true;
+  autosize(target);
+  isUnsaved = true;
 });
 
-const composer = (event) => event.detail.ctx?.sourceElement?.id === "composer" && id("composer");
+// Not of a page that was left meanwhile.
+const composerOf = ({ detail }) => detail.ctx?.sourceElement === id("composer") && id("composer");
 
 // The question stands where it will stand, as the site will write it, and the box is free for the next one.
 on("htmx:before:request", (event) => {
-  const form = composer(event);
+  const form = composerOf(event);
   const text = id("text");
-  if (!form || form.querySelector(".stop")) return;
+  if (!form) return;
   if (!text.value.trim()) {
     event.preventDefault();
     return text.focus();
@@ -64,57 +74,62 @@ on("htmx:before:request", (event) => {
   id("notice").replaceChildren();
   sent = text.value;
   text.value = "";
-  fit(text);
-  const like = id("sending-like").content.cloneNode(true);
-  like.querySelector(".question").textContent = sent.trim();
-  const told = id("next-answerer");
-  if (told) like.querySelector("[aria-busy]").prepend(told);
-  id("thread").append(like);
+  autosize(text);
+  // While an answer is written the next question waits below it.
+  if (!form.querySelector(".stop")) {
+    const pending = id("pending-template").content.cloneNode(true);
+    pending.querySelector(".question").textContent = trimLines(sent);
+    pending.querySelector("[aria-busy]").prepend(id("next-change-notice") ?? "");
+    id("thread").append(pending);
+  }
   id("main").scrollTop = 0;
 });
 
 // What was typed meanwhile was not sent, and is kept below what could not be sent.
-function settle(done) {
+function finishSend(ok) {
   const text = id("text");
-  const told = id("next-answerer");
-  if (told) id("thread").append(told);
-  id("sending")?.remove();
-  if (!done && sent) text.value = text.value ? `${sent}\n${text.value}` : sent;
+  id("thread").append(id("next-change-notice") ?? "");
+  id("pending")?.remove();
+  if (!ok) text.value = [sent, text.value].filter(Boolean).join("\n");
   sent = "";
-  unkept = false;
-  if (text.value) text.dispatchEvent(new Event("input", { bubbles: true }));
-  fit(text);
-  if (done && keyboard()) text.focus();
+  isUnsaved = false;
+  if (text.value) htmx.trigger(text, "input");
+  autosize(text);
+  if (ok && hasKeyboard()) text.focus();
 }
 
 on("htmx:after:request", (event) => {
-  unsay("offline");
-  if (composer(event)) settle(event.detail.ctx.response.status < 400);
+  id("offline")?.remove();
+  const { sourceElement, response } = event.detail.ctx;
+  if (composerOf(event)) finishSend(response.status < 400);
+  // The page was left before the site had answered, so the list has not heard of it.
+  else if (sourceElement.id === "composer") htmx.trigger(document.body, "chat:refresh");
 });
 
 // What was typed in the last moment is kept, too, and what may never have arrived.
-addEventListener("pagehide", () => {
-  if (sent) settle(false);
-  if (unkept) htmx.trigger("#draft-leave", "leave");
+on("chat:page-leave", () => {
+  if (sent) finishSend(false);
+  if (isUnsaved) htmx.trigger("#draft-leave", "chat:keep-draft");
+  isUnsaved = false;
 });
 
 // The list of who answers closes when one looks elsewhere.
-function close({ key, target }) {
-  const list = id("answerer");
-  if (!list?.open || (key ? key !== "Escape" : list.contains(target))) return;
-  list.open = false;
-  if (key) list.querySelector("summary").focus();
+function closePicker({ key, target }) {
+  const picker = id("model-picker");
+  if (!picker?.open || (key ? key !== "Escape" : picker.contains(target))) return;
+  picker.open = false;
+  if (key) picker.querySelector("summary").focus();
 }
 
-on("click", close);
-on("keydown", close);
+on("click", closePicker);
+on("keydown", closePicker);
 on("invalid", ({ target }) => target.closest("details")?.setAttribute("open", ""), true);
 
 on("htmx:error", (event) => {
-  if (composer(event)) settle(false);
+  if (composerOf(event)) finishSend(false);
   // What asks again by itself does not bother anybody.
-  if (/^(submit|click)$/.test(event.detail.ctx?.sourceEvent?.type)) say("offline");
+  if (/^(submit|click)$/.test(event.detail.ctx?.sourceEvent?.type)) showNotice("offline");
 });
 
-on("htmx:sse:error", () => say("lost"));
-on("htmx:sse:after:connection", () => unsay("lost"));
+on("htmx:sse:error", () => showNotice("connection-lost"));
+on("htmx:sse:after:connection", () => id("connection-lost")?.remove());

@@ -1,49 +1,25 @@
-// Copy buttons: the text of an answer as it was written, or the code of one block.
+// What copying needs is loaded when somebody is about to copy: points at a Copy button, comes to one, or selects text.
 
-async function source(button) {
-  const { text } = button.dataset;
-  if (!text) return button.closest("figure").querySelector("code").textContent;
-  const answer = await fetch(text);
-  if (!answer.ok) throw answer;
-  return answer.text();
-}
+let clipboard;
+const load = () => import("./js/on_demand/clipboard.js").then((module) => (clipboard = module));
+const copyButton = ({ target }) => target.closest?.(".copy, .copy-message, .copy-as");
+const prepare = (isNeeded) => clipboard || !isNeeded || load().catch(() => {});
 
-// Browsers give the clipboard to secure pages only, and many sites at home are none.
-function byHand(text) {
-  const box = document.createElement("textarea");
-  box.className = "visually-hidden";
-  box.value = text;
-  document.body.append(box);
-  box.select();
-  const done = document.execCommand("copy");
-  box.remove();
-  return done;
-}
+addEventListener("pointerover", (event) => prepare(copyButton(event)));
+addEventListener("focusin", async (event) => {
+  await prepare(copyButton(event));
+  if (event.target.matches?.(".copy[data-new]")) clipboard?.copyNewLink(event.target);
+});
+addEventListener("selectionchange", () => prepare(!getSelection().isCollapsed), true);
 
-async function copy(button) {
-  const text = source(button);
-  if (!navigator.clipboard?.write) return byHand(await text);
-  // Some browsers want the promise and not its outcome, or else they no longer believe that somebody clicked.
-  const blob = text.then((all) => new Blob([all], { type: "text/plain" }));
-  await navigator.clipboard.write([new ClipboardItem({ "text/plain": blob })]);
-  return true;
-}
+addEventListener("click", async ({ target }) => {
+  const button = target.closest(".download");
+  if (button) (await import("./js/on_demand/code_file.js")).saveCode(button);
+});
 
-function show(button, done) {
-  const { copied, copyFailed } = document.body.dataset;
-  const spot = button.querySelector(".copy-word") ?? button;
-  spot.dataset.word ??= spot.textContent;
-  spot.textContent = document.querySelector("#announcer").textContent = done ? copied : copyFailed;
-  button.classList.toggle("copied", done);
-  // Long enough to be read.
-  clearTimeout(button.timer);
-  button.timer = setTimeout(() => {
-    spot.textContent = spot.dataset.word;
-    button.classList.remove("copied");
-  }, 1600);
-}
-
-document.addEventListener("click", async ({ target }) => {
-  const button = target.closest(".copy, .copy-message");
-  if (button) show(button, await copy(button).catch(() => false));
+addEventListener("copy", (event) => clipboard?.copySelection(event));
+addEventListener("click", async (event) => {
+  const button = copyButton(event);
+  // Some browsers no longer believe that somebody clicked once they had to wait.
+  if (button) (clipboard ?? (await load())).copyByButton(button);
 });

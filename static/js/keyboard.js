@@ -1,26 +1,48 @@
-// Keys activate what names them in data-keys, and arrows move among what a list names in data-arrows. The list of
-// conversations keeps its place from page to page.
+// Keys activate what names them in data-keys, and arrows move among what a list names in data-arrows.
 
-const list = document.querySelector("#conversations,main");
-list.scrollTop = sessionStorage.top;
-addEventListener("pagehide", () => (sessionStorage.top = list.scrollTop));
+const find = (selector) => [...document.querySelectorAll(selector)];
+
+// Keys with which an input method composes belong to it. This listener comes before all others, so none of them hears
+// such a key. Safari tells the last one of a composition only by its code.
+addEventListener("keydown", (event) => {
+  if (!event.isComposing && event.keyCode !== 229) return;
+  event.stopImmediatePropagation();
+  // A dialog would close.
+  if (event.key === "Escape") event.preventDefault();
+}, true);
+
+// What is open closes by itself. Else Escape gives up what the focus is in, or stops an answer, or leads back to the text.
+function findEscape() {
+  if (find(":popover-open,dialog[open],#model-picker[open]")[0]) return;
+  return find(':is(li,form):focus-within [data-keys="Escape"]:not(.stop)').pop() ?? find(".stop,main").pop();
+}
 
 addEventListener("keydown", (event) => {
-  const { target, key } = event;
-  const keys = (event.ctrlKey ? "Control+" : event.metaKey ? "Meta+" : "") + (event.shiftKey && key > "@" ? "Shift+" : "") + key;
+  const { target, key, code } = event;
+  // What fills a form in by itself sends events without a key, or to the whole page.
+  if (!key || !target.closest || event.altKey) return;
+  // Another script has other letters on the same keys.
+  const letter = key > "~" && code.startsWith("Key") ? code[3] : key;
+  const keys = (event.ctrlKey ? "Control+" : event.metaKey ? "Meta+" : "") + (event.shiftKey && letter > "@" ? "Shift+" : "") + letter;
   // What writes, Home and End belong to the field that one writes into, and every field has a name.
-  if (event.altKey || (target.matches("[name]") && !keys[4])) return;
-  const box = target.closest("[data-arrows],body");
-  const lines = [...box.querySelectorAll(box.dataset.arrows)];
-  const at = lines.indexOf(target);
-  const line = at + 1 && { ArrowUp: lines[at - 1], ArrowDown: lines[at + 1], Home: lines[0], End: lines.at(-1) }[keys];
-  // A popover has the short keys for itself, and closes by Escape.
-  if (!line && !keys[6] && document.querySelector(":popover-open")) return;
-  // Else Escape gives up what the focus is in, or leads back to the text.
-  const escape = keys === "Escape" && ":is(li,form):focus-within";
-  const all = document.querySelectorAll(`${escape || "body"} [data-keys="${CSS.escape(keys)}"i]`);
-  const found = line || [...all].pop() || (escape && document.querySelector("main"));
-  if (!found) return;
+  if (target.matches("[name]") && !keys[4] && keys !== "F2") return;
+  const group = target.closest("[data-arrows],body");
+  const items = [...group.querySelectorAll(group.dataset.arrows)];
+  const index = items.indexOf(target);
+  const next = index + 1 && { ArrowUp: items[index - 1], ArrowDown: items[index + 1], Home: items[0], End: items.at(-1) }[keys];
+  const chosen = next || (keys === "Escape" ? findEscape() : find(`[data-keys="${CSS.escape(keys)}"i]`).pop());
+  if (!chosen) return;
   event.preventDefault();
-  line || found.matches("main,[name]") ? found.focus() : found.click();
+  next || chosen.matches("main") ? chosen.focus() : chosen.click();
 }, true);
+
+// What stands for something else on the page clicks the last of it that can be seen, or leads to it.
+addEventListener("click", (event) => {
+  const { clicks, leads } = event.target.closest?.("[data-clicks],[data-leads]")?.dataset ?? {};
+  const chosen = find(clicks ?? leads ?? "x").findLast((each) => each.checkVisibility());
+  if (clicks) return chosen?.click();
+  if (!chosen) return;
+  event.preventDefault();
+  chosen.tabIndex = -1;
+  chosen.focus();
+});

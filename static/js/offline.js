@@ -1,21 +1,10 @@
-// What the site could not keep stays in this tab, and is in the box again when the site is back.
+// The page for when the site cannot be reached. While that is so, there is nothing to register; where site data is
+// blocked, asking for the service worker may throw.
 
-const box = document.getElementById("text");
-const here = () => `${location}\n${box.value}`;
+const worker = new URL("../sw.js", import.meta.url);
 
-if (box) {
-  document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
-    if (!/^(composer|draft)$/.test(ctx.sourceElement.id)) return;
-    // Of somebody who never wrote the site keeps nothing, and says so: 204.
-    sessionStorage.typed = ctx.response?.status === 200 ? "" : here();
-  });
-  const { typed } = sessionStorage;
-  // Not where somebody has gone on elsewhere meanwhile.
-  if (typed?.startsWith(here())) {
-    box.value = typed.slice(typed.indexOf("\n") + 1);
-    setTimeout(() => htmx.trigger(box, "input"));
-  }
-}
-
-// While the site cannot be reached there is nothing to register.
-onload = () => navigator.serviceWorker?.register("/sw.js").catch(() => {});
+onload = async () => {
+  try {
+    await navigator.serviceWorker?.register(worker);
+  } catch {}
+};

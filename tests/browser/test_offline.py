@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visitor, ask_and_wait
-from tests.site import until
+from tests.browser.conftest import BrowserVisitor, ask_and_wait
+from tests.support.served_site import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -27,22 +27,22 @@ async () => {
 
 def _expect_in_the_tab(page: Page, text: str, kept: bool) -> None:
     """Wait until a text is, or is not, among what the tab keeps for itself."""
-    until(lambda: (text in page.evaluate("sessionStorage.typed ?? ''")) is kept, what="Keeping the text")
+    wait_until(lambda: (text in page.evaluate("sessionStorage.typed ?? ''")) is kept, what="Keeping the text")
 
 
-def test_the_page_says_so_and_what_was_typed_comes_back(visitor: Callable[..., Visitor]) -> None:
-    page = visitor(refused=True).tab()
+def test_offline_page_is_shown_and_typed_text_restored(new_visitor: Callable[..., BrowserVisitor]) -> None:
+    page = new_visitor(refused=True).open_tab()
     ask_and_wait(page, "/say A secret")
     page.evaluate(READY)
     page.context.set_offline(True)
     page.get_by_role("textbox", name="Message").fill("Words that nobody has")
     _expect_in_the_tab(page, "Words that nobody has", True)
     page.reload()
-    expect(page.get_by_role("heading", name="The site cannot be reached")).to_be_visible()
-    expect(page.get_by_text("What you were writing is not lost")).to_be_visible()
+    expect(page.get_by_role("heading", name="You're offline, or the server isn't running")).to_be_visible()
+    expect(page.get_by_text("Your draft is safe")).to_be_visible()
     assert "secret" not in page.content()
     page.get_by_role("link", name="Try again").click()
-    expect(page.get_by_role("heading", name="The site cannot be reached")).to_be_visible()
+    expect(page.get_by_role("heading", name="You're offline, or the server isn't running")).to_be_visible()
     page.context.set_offline(False)
     # It tries by itself.
     expect(page.get_by_role("textbox", name="Message")).to_have_value("Words that nobody has")
@@ -51,13 +51,13 @@ def test_the_page_says_so_and_what_was_typed_comes_back(visitor: Callable[..., V
     _expect_in_the_tab(page, "Words that nobody has", False)
 
 
-def test_what_was_sent_and_did_not_arrive_comes_back(visitor: Callable[..., Visitor]) -> None:
-    page = visitor(refused=True).tab()
+def test_undelivered_message_is_restored(new_visitor: Callable[..., BrowserVisitor]) -> None:
+    page = new_visitor(refused=True).open_tab()
     page.evaluate(READY)
     page.context.set_offline(True)
     page.get_by_role("textbox", name="Message").fill("A question")
     page.get_by_role("button", name="Send").click()
-    expect(page.get_by_text("Your text is kept here")).to_be_visible()
+    expect(page.get_by_text("Your text is kept")).to_be_visible()
     page.context.set_offline(False)
     page.reload()
     expect(page.get_by_role("textbox", name="Message")).to_have_value("A question")
@@ -68,8 +68,8 @@ def test_what_was_sent_and_did_not_arrive_comes_back(visitor: Callable[..., Visi
     expect(page.get_by_role("textbox", name="Message")).to_have_value("")
 
 
-def test_it_speaks_the_language_that_was_chosen_last(visitor: Callable[..., Visitor]) -> None:
-    page = visitor(refused=True).tab()
+def test_offline_page_uses_last_language(new_visitor: Callable[..., BrowserVisitor]) -> None:
+    page = new_visitor(refused=True).open_tab()
     page.evaluate(READY)
     _expect_kept_in(page, "en")
     page.context.add_cookies([{"name": "chatsite_language", "value": "es", "url": page.url}])
@@ -83,11 +83,11 @@ def test_it_speaks_the_language_that_was_chosen_last(visitor: Callable[..., Visi
 
 def _expect_kept_in(page: Page, language: str) -> None:
     """Wait until the page that is kept is in a language."""
-    until(lambda: f'lang="{language}"' in page.evaluate(OFFLINE), what="Keeping the page")
+    wait_until(lambda: f'lang="{language}"' in page.evaluate(OFFLINE), what="Keeping the page")
 
 
-def test_no_conversation_is_kept_in_the_browser(visitor: Callable[..., Visitor]) -> None:
-    page = visitor().tab()
+def test_service_worker_caches_no_conversation(new_visitor: Callable[..., BrowserVisitor]) -> None:
+    page = new_visitor().open_tab()
     page.evaluate(READY)
     ask_and_wait(page, "/say A secret")
     page.reload()

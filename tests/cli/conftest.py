@@ -17,9 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-COMMAND = [sys.executable, "-m", "chatsite.cli"]
-ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[=>])")
-PATIENCE = 30.0
+CHATSITE_COMMAND = [sys.executable, "-m", "chatsite.cli"]
+ESCAPE_SEQUENCES = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[=>])")
+TIMEOUT_SECONDS = 60.0
 
 Environment = dict[str, str]
 
@@ -27,72 +27,78 @@ Environment = dict[str, str]
 @pytest.fixture
 def environment(tmp_path: Path) -> Environment:
     """What the commands see."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CHATSITE_", "LC_", "LANG"))}
-    kept |= {"CHATSITE_INSTANCE": str(tmp_path / "instance"), "CHATSITE_MODEL": "scripted", "TERM": "xterm"}
-    return kept | {"PROMPT_TOOLKIT_NO_CPR": "1", "LANG": "C.UTF-8"}
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("CHATSITE_", "LC_", "LANG"))}
+    variables |= {
+        "CHATSITE_INSTANCE": str(tmp_path / "instance"),
+        "CHATSITE_DEFAULT_MODEL": "scripted",
+        "TERM": "xterm",
+    }
+    return variables | {"PROMPT_TOOLKIT_NO_CPR": "1", "LANG": "C.UTF-8"}
 
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+RunCommand = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def run(environment: Environment) -> Run:
+def run_command(environment: Environment) -> RunCommand:
     """Runs a command to its end; `said` goes to its stdin, `more` to its environment."""
 
-    def command(*words: str, said: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+    def run_to_end(*words: str, said: str = "", **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*COMMAND, *words],
+            [*CHATSITE_COMMAND, *words],
             input=said,
             env=environment | more,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT_SECONDS,
             check=False,
         )
 
-    return command
+    return run_to_end
 
 
 @dataclass
-class Keyboard:
+class TerminalSession:
     """A program at a terminal, and somebody who types."""
 
     pid: int
     terminal: int
-    seen: str = ""
-    _place: int = field(default=0)
+    output: str = ""
+    _read_position: int = field(default=0)
 
-    def type(self, text: str) -> None:
+    def type_text(self, text: str) -> None:
         """Press keys."""
         os.write(self.terminal, text.encode())
 
-    def enter(self, line: str, end: str = "\r") -> None:
+    def enter_line(self, line: str, end: str = "\r") -> None:
         """Type a line once the prompt is there: what is typed before goes through the terminal's own line editor."""
-        self.expect("\n>")
-        self.type(line + end)
+        self.wait_for_text("\n>")
+        self.type_text(line + end)
 
-    def leave(self) -> None:
+    def press_ctrl_d(self) -> None:
         """Press Ctrl-D at the prompt."""
-        self.enter("", end="\x04")
+        self.enter_line("", end="\x04")
 
-    def expect(self, text: str) -> str:
-        """Wait until the screen says something new that has `text` in it; returns what came until then."""
-        end = time.monotonic() + PATIENCE
-        while (found := self.seen.find(text, self._place)) < 0:
-            assert time.monotonic() < end, f"{text!r} did not come: {self.seen[self._place :][-1500:]}"
-            self._read()
-        came, self._place = self.seen[self._place : found + len(text)], found + len(text)
-        return came
+    def wait_for_text(self, *texts: str) -> str:
+        """Wait until the screen says something new that has one of `texts` in it; returns what came until then."""
+        end = time.monotonic() + TIMEOUT_SECONDS
+        while not any(text in self.output[self._read_position :] for text in texts):
+            assert time.monotonic() < end, f"{texts} did not come: {self.output[self._read_position :][-1500:]}"
+            self._read_output()
+        found = {text: self.output.find(text, self._read_position) for text in texts}
+        position, text = min((position, text) for text, position in found.items() if position >= 0)
+        new_output, self._read_position = self.output[self._read_position : position + len(text)], position + len(text)
+        return new_output
 
-    def left(self) -> int:
+    def wait_for_exit(self) -> int:
         """Wait until the program ends; returns its exit status."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < end:
-            done, status = os.waitpid(self.pid, os.WNOHANG)
-            if done:
+            finished_pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if finished_pid:
                 self.pid = 0
                 return os.waitstatus_to_exitcode(status)
-            self._read()
+            self._read_output()
         raise AssertionError("The program did not end.")
 
     def close(self) -> None:
@@ -102,41 +108,41 @@ class Keyboard:
             os.waitpid(self.pid, 0)
         os.close(self.terminal)
 
-    def _read(self) -> None:
+    def _read_output(self) -> None:
         ready, _, _ = select.select([self.terminal], [], [], 0.1)
         if ready:
             try:
-                self.seen += ESCAPES.sub("", os.read(self.terminal, 65536).decode(errors="replace"))
+                self.output += ESCAPE_SEQUENCES.sub("", os.read(self.terminal, 65536).decode(errors="replace"))
             except OSError:
                 # The program has closed the terminal.
                 time.sleep(0.05)
 
 
 @pytest.fixture
-def keyboard(environment: Environment) -> Iterator[Callable[..., Keyboard]]:
+def start_session(environment: Environment) -> Iterator[Callable[..., TerminalSession]]:
     """Starts a command at a terminal."""
-    started: list[Keyboard] = []
+    started: list[TerminalSession] = []
 
-    def start(*words: str, **more: str) -> Keyboard:
+    def start_command(*words: str, **more: str) -> TerminalSession:
         pid, terminal = pty.fork()
         if not pid:
-            os.execve(COMMAND[0], [*COMMAND, *words], environment | more)
-        started.append(Keyboard(pid, terminal))
+            os.execve(CHATSITE_COMMAND[0], [*CHATSITE_COMMAND, *words], environment | more)
+        started.append(TerminalSession(pid, terminal))
         return started[-1]
 
-    yield start
-    for one in started:
-        one.close()
+    yield start_command
+    for session in started:
+        session.close()
 
 
-def runners_of(environment: Environment) -> list[psutil.Process]:
+def list_runners(environment: Environment) -> list[psutil.Process]:
     """The runners that work on this instance."""
-    found = []
+    runners = []
     for process in psutil.process_iter():
         try:
-            if "chatsite.cli runner" in " ".join(process.cmdline()):
-                ours = process.environ().get("CHATSITE_INSTANCE") == environment["CHATSITE_INSTANCE"]
-                found += [process] if ours else []
+            if process.cmdline()[1:] in (["-m", "chatsite.runner"], ["-m", "chatsite.cli", "runner"]):
+                is_ours = process.environ().get("CHATSITE_INSTANCE") == environment["CHATSITE_INSTANCE"]
+                runners += [process] if is_ours else []
         except psutil.Error:
             continue
-    return found
+    return runners

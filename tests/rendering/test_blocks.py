@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from chatsite.rendering import markdown
-from chatsite.rendering.blocks import BlockStream, split
-from chatsite.rendering.markdown import ENGLISH, render, render_block
-from chatsite.rendering.parser import tidy
-
-from .dom import parse
+from chatsite.rendering.blocks import BlockStream, split_blocks
+from chatsite.rendering.decoration import ENGLISH, decorate_block
+from chatsite.rendering.markdown import Detail, render_block, render_markdown
+from chatsite.rendering.markdown_parser import normalize_source
+from tests.rendering.dom import parse_html
 
 # A definition of a link reference needs "]:", which these pieces cannot make.
 PIECES = [
@@ -87,7 +87,7 @@ def pieces(draw: st.DrawFn) -> list[str]:
 
 def at_once(source: str) -> Markup:
     """Render without cutting."""
-    return markdown._dress(markdown._clean(tidy(source), True, {}), ENGLISH, 0)
+    return decorate_block(markdown._render_sanitized(normalize_source(source), Detail.COLORS), ENGLISH)
 
 
 def plain_levels(html: str) -> str:
@@ -101,7 +101,7 @@ def shown(stream: BlockStream) -> Markup:
 
 
 @given(pieces())
-def test_a_stream_ends_as_the_whole_text(parts: list[str]) -> None:
+def test_streamed_rendering_matches_full_rendering(parts: list[str]) -> None:
     stream = BlockStream()
     for part in parts:
         stream.feed(part)
@@ -109,7 +109,7 @@ def test_a_stream_ends_as_the_whole_text(parts: list[str]) -> None:
 
 
 @given(DOCUMENTS)
-def test_a_stream_of_single_characters_ends_as_the_whole_text(source: str) -> None:
+def test_character_stream_rendering_matches_full_rendering(source: str) -> None:
     stream = BlockStream()
     for character in source:
         stream.feed(character)
@@ -117,7 +117,7 @@ def test_a_stream_of_single_characters_ends_as_the_whole_text(source: str) -> No
 
 
 @given(pieces())
-def test_the_open_end_is_enough_at_every_moment(parts: list[str]) -> None:
+def test_partial_stream_rendering_matches_prefix_rendering(parts: list[str]) -> None:
     stream = BlockStream()
     for i, part in enumerate(parts):
         before = list(stream.finished)
@@ -127,26 +127,26 @@ def test_the_open_end_is_enough_at_every_moment(parts: list[str]) -> None:
 
 
 @given(WITH_REFERENCES)
-def test_rendering_in_blocks_is_rendering_at_once(source: str) -> None:
+def test_block_rendering_matches_full_rendering(source: str) -> None:
     # The levels of headings are the only thing that a text gives to its blocks.
-    assert plain_levels(render(source)) == plain_levels(at_once(source))
+    assert plain_levels(render_markdown(source)) == plain_levels(at_once(source))
 
 
 @given(WITH_REFERENCES)
-def test_cutting_loses_nothing(source: str) -> None:
-    finished, tail = split(source)
-    assert "".join(finished) + tail == tidy(source)
+def test_split_preserves_all_text(source: str) -> None:
+    finished, tail = split_blocks(source)
+    assert "".join(finished) + tail == normalize_source(source)
 
 
 @given(pieces())
-def test_the_stream_counts_what_it_was_fed(parts: list[str]) -> None:
+def test_stream_length_matches_fed_text(parts: list[str]) -> None:
     stream = BlockStream()
     text = ""
     for part in parts:
         text += part
         stream.feed(text[stream.length :])
     assert stream.length == len(text)
-    assert (stream.finished, tidy(stream.open)) == split(text)
+    assert (stream.finished, normalize_source(stream.open)) == split_blocks(text)
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,11 @@ def test_the_stream_counts_what_it_was_fed(parts: list[str]) -> None:
         ("*a*\n\n*", [], "*a*\n\n*"),
     ],
 )
-def test_every_block_but_the_last_is_finished(source: str, finished: list[str], tail: str) -> None:
-    assert split(source) == (finished, tail)
+def test_split_finishes_all_blocks_except_last(source: str, finished: list[str], tail: str) -> None:
+    assert split_blocks(source) == (finished, tail)
 
 
-def test_only_whole_lines_decide() -> None:
+def test_blocks_finish_only_at_line_end() -> None:
     stream = BlockStream()
     assert stream.feed("a\n\n*") == []
     assert stream.feed("*b**") == []
@@ -185,32 +185,32 @@ def test_only_whole_lines_decide() -> None:
     assert stream.open == "**b**\n"
 
 
-def test_a_line_end_may_be_torn_apart() -> None:
+def test_crlf_may_be_split_across_chunks() -> None:
     stream = BlockStream()
     assert [stream.feed(part) for part in ("a\r", "\n\r", "\nb\r", "\n")] == [[], [], [], ["a\n\n"]]
 
 
-def test_an_open_fence_is_code_until_it_is_closed() -> None:
+def test_unclosed_fence_renders_as_code() -> None:
     stream = BlockStream()
     for line in ("text\n", "\n", "```python\n", "# no heading\n", "\n", "| no | table |\n"):
         stream.feed(line)
-    (code,) = parse(render_block(stream.open, highlight=False)).all("code")
+    (code,) = parse_html(render_block(stream.open, highlight=False)).find_all("code")
     assert code.text == "# no heading\n\n| no | table |\n"
     assert stream.feed("```\n") == []
     assert stream.feed("after\n") == ["```python\n# no heading\n\n| no | table |\n```\n"]
 
 
-def test_a_paragraph_becomes_a_heading_or_a_table_while_it_is_open() -> None:
+def test_open_paragraph_can_become_heading_or_table() -> None:
     for line, tag in (("===", "h3"), ("-", "h4"), ("-|-", "table")):
         stream = BlockStream()
         stream.feed("a | b\n")
-        assert not parse(render_block(stream.open)).all(tag)
+        assert not parse_html(render_block(stream.open)).find_all(tag)
         stream.feed(line)
-        assert parse(render_block(stream.open)).all(tag)
+        assert parse_html(render_block(stream.open)).find_all(tag)
 
 
-def test_a_reference_that_is_defined_later_waits_for_the_whole_text() -> None:
+def test_later_link_reference_resolves_only_in_full_text() -> None:
     source = "[a]\n\nb\n\n[a]: https://example.org\n"
-    finished, _ = split(source)
-    assert not parse(render_block(finished[0])).all("a")
-    assert parse(render(source)).all("a")
+    finished, _ = split_blocks(source)
+    assert not parse_html(render_block(finished[0])).find_all("a")
+    assert parse_html(render_markdown(source)).find_all("a")

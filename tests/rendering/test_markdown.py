@@ -7,23 +7,23 @@ import re
 import pytest
 
 from chatsite.rendering import markdown
-from chatsite.rendering.markdown import COLUMN_LINE, LIST_LINE, SHORT_LINE, Labels, render, render_block
-from chatsite.rendering.parser import MOST_INLINE, MOST_LEVELS, MOST_SOURCE
-
-from .dom import parse
+from chatsite.rendering.decoration import MAX_COLUMN_LINE, MAX_LIST_LINE, MAX_SHORT_LINE, Labels
+from chatsite.rendering.markdown import render_block, render_markdown
+from chatsite.rendering.markdown_parser import MAX_INLINE_CHARS, MAX_NESTING, MAX_SOURCE_CHARS
+from tests.rendering.dom import parse_html
 
 
 def texts(source: str, tag: str) -> list[str]:
-    return [element.text for element in parse(render(source)).all(tag)]
+    return [element.text for element in parse_html(render_markdown(source)).find_all(tag)]
 
 
-@pytest.mark.parametrize("source", ["", "\n", " \n\t\n", "[a]: https://example.org\n"])
-def test_nothing_to_show_is_nothing(source: str) -> None:
-    assert render(source).strip() == ""
+@pytest.mark.parametrize("source", ["", "\n", " \n\t\n"])
+def test_blank_source_renders_nothing(source: str) -> None:
+    assert render_markdown(source).strip() == ""
 
 
-def test_it_knows_the_marks() -> None:
-    html = render("**a** *b* ~~c~~ `d`\n\n---\n\n> e\n\n3. f\n")
+def test_basic_markdown_syntax() -> None:
+    html = render_markdown("**a** *b* ~~c~~ `d`\n\n---\n\n> e\n\n3. f\n")
     for part in (
         "<strong>a</strong>",
         "<em>b</em>",
@@ -36,16 +36,16 @@ def test_it_knows_the_marks() -> None:
         assert part in html
 
 
-def test_a_new_line_stays_a_new_line() -> None:
-    assert "red<br>\nViolets" in render("Roses are red\nViolets are blue")
+def test_newline_becomes_line_break() -> None:
+    assert "red<br>\nViolets" in render_markdown("Roses are red\nViolets are blue")
 
 
 @pytest.mark.parametrize(
     ("source", "tag"),
     [("# a", "h3"), ("## a", "h4"), ("### a", "h5"), ("#### a", "h6"), ("###### a", "h6"), ("a\n===", "h3")],
 )
-def test_headings_stay_below_those_of_the_page(source: str, tag: str) -> None:
-    assert [each.text for each in parse(render_block(source)).all(tag)] == ["a"]
+def test_heading_levels_start_at_three(source: str, tag: str) -> None:
+    assert [each.text for each in parse_html(render_block(source)).find_all(tag)] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,12 @@ def test_headings_stay_below_those_of_the_page(source: str, tag: str) -> None:
         ("## [a]\n\n### b\n\n[a]: https://example.org", [3, 4]),
     ],
 )
-def test_no_level_of_headings_is_left_out(source: str, expected: list[int]) -> None:
-    assert [int(each) for each in re.findall(r"<h([3-6]) ", render(source))] == expected
+def test_heading_levels_are_not_skipped(source: str, expected: list[int]) -> None:
+    assert [int(each) for each in re.findall(r"<h([3-6]) ", render_markdown(source))] == expected
 
 
-def test_a_link_opens_elsewhere_and_says_nothing_about_where_it_was() -> None:
-    (link,) = parse(render('[a](https://example.org/?b=1&c=2 "d")')).all("a")
+def test_link_opens_new_tab_without_referrer() -> None:
+    (link,) = parse_html(render_markdown('[a](https://example.org/?b=1&c=2 "d")')).find_all("a")
     assert link.attributes == {
         "href": "https://example.org/?b=1&c=2",
         "title": "d",
@@ -77,7 +77,7 @@ def test_a_link_opens_elsewhere_and_says_nothing_about_where_it_was() -> None:
 
 
 @pytest.mark.parametrize("address", ["http://example.org", "HTTPS://example.org/a", "mailto:a@example.org"])
-def test_web_and_mail_addresses_are_links(address: str) -> None:
+def test_web_and_mail_urls_become_links(address: str) -> None:
     assert texts(f"[a]({address})", "a") == ["a"]
 
 
@@ -96,7 +96,7 @@ def test_web_and_mail_addresses_are_links(address: str) -> None:
         ("[https://example.org/a](https://example.org/b)", "https://example.org/a"),
     ],
 )
-def test_an_address_in_the_text_is_a_link(source: str, address: str) -> None:
+def test_bare_urls_are_autolinked(source: str, address: str) -> None:
     assert texts(source, "a") == [address]
 
 
@@ -104,23 +104,23 @@ def test_an_address_in_the_text_is_a_link(source: str, address: str) -> None:
     "source",
     ["`https://example.org`", "https://", "https:///a", "ahttps://b.c", "ftp://example.org", "www.example.org"],
 )
-def test_other_text_is_no_link(source: str) -> None:
+def test_other_text_is_not_autolinked(source: str) -> None:
     assert texts(source, "a") == []
 
 
 @pytest.mark.parametrize("address", ["/logout", "a", "#a", "//example.org", "ftp://example.org", "tel:1", "https:"])
-def test_other_addresses_stay_text(address: str) -> None:
+def test_other_url_schemes_stay_text(address: str) -> None:
     assert texts(f"[a]({address})", "a") == []
-    assert f"[a]({address})" in parse(render(f"[a]({address})")).text
+    assert f"[a]({address})" in parse_html(render_markdown(f"[a]({address})")).text
 
 
-def test_a_reference_is_found_wherever_it_is_defined() -> None:
+def test_link_reference_resolves_from_anywhere() -> None:
     source = "see [a]\n\nand [b]\n\n[a]: https://example.org/a\n\nthen\n\n[b]: https://example.org/b\n"
     assert texts(source, "a") == ["a", "b"]
 
 
-def test_a_reference_does_not_reach_another_text() -> None:
-    render("see [a]\n\n[a]: https://example.org\n")
+def test_link_reference_does_not_leak_between_texts() -> None:
+    render_markdown("see [a]\n\n[a]: https://example.org\n")
     assert texts("see [a]\n\n", "a") == []
 
 
@@ -133,195 +133,216 @@ def test_a_reference_does_not_reach_another_text() -> None:
         ("![![a](https://example.org/d)](https://example.org/c.png)", "a"),
     ],
 )
-def test_an_image_is_a_link_and_never_loaded(source: str, name: str) -> None:
-    page = parse(render(source))
-    assert not page.all("img")
-    assert [(a.text, a.attributes["href"]) for a in page.all("a")] == [(name, "https://example.org/c.png")]
+def test_image_becomes_link(source: str, name: str) -> None:
+    page = parse_html(render_markdown(source))
+    assert not page.find_all("img")
+    assert [(a.text, a.attributes["href"]) for a in page.find_all("a")] == [(name, "https://example.org/c.png")]
 
 
-def test_an_image_in_a_link_is_the_text_of_that_link() -> None:
-    page = parse(render("[![a](https://example.org/b.png) c](https://example.org/d) ![e](https://example.org/f)"))
-    assert [(a.text, a.attributes["href"]) for a in page.all("a")] == [
+def test_image_inside_link_becomes_link_text() -> None:
+    page = parse_html(
+        render_markdown("[![a](https://example.org/b.png) c](https://example.org/d) ![e](https://example.org/f)")
+    )
+    assert [(a.text, a.attributes["href"]) for a in page.find_all("a")] == [
         ("a c", "https://example.org/d"),
         ("e", "https://example.org/f"),
     ]
 
 
-def test_code_comes_with_its_language_and_a_button() -> None:
-    page = parse(render("```Python\nif a < b:\n    pass\n```"))
-    (figure,) = page.all("figure")
+def test_code_block_has_language_and_copy_button() -> None:
+    page = parse_html(render_markdown("```Python\nif a < b:\n    pass\n```"))
+    (figure,) = page.find_all("figure")
     assert figure.attributes == {"class": "code"}
-    assert [e.text for e in figure.all("span") if e.attributes["class"] == "code-language"] == ["Python"]
-    (button,) = figure.all("button")
+    assert [e.text for e in figure.find_all("span") if e.attributes["class"] == "code-language"] == ["Python"]
+    save, button = figure.find_all("button")
+    assert save.attributes == {"type": "button", "class": "download", "aria-label": "Download"}
     assert (button.attributes, button.text) == ({"type": "button", "class": "copy"}, "Copy")
-    (pre,) = figure.all("pre")
-    assert pre.attributes == {"dir": "ltr", "tabindex": "0", "role": "region", "aria-label": "Code: Python"}
-    (code,) = pre.all("code")
+    (pre,) = figure.find_all("pre")
+    assert pre.attributes == {"dir": "ltr", "tabindex": "0", "role": "group", "aria-label": "Code: Python"}
+    (code,) = pre.find_all("code")
     assert code.attributes == {"class": "language-python"}
     assert code.text == "if a < b:\n    pass\n"
-    assert [e.attributes["class"] for e in code.all("span")] == ["hl-k", "hl-k"]
+    assert [e.attributes["class"] for e in code.find_all("span")] == ["hl-k", "hl-k"]
 
 
-@pytest.mark.parametrize("info", ["", "klingon", "{.python}", "a" * 31, '"><script>', "../x", "<hx-partial>"])
-def test_an_unknown_language_is_code_without_colours(info: str) -> None:
-    (code,) = parse(render(f"~~~ {info}\nif a < b:\n~~~")).all("code")
+@pytest.mark.parametrize("info", ["", "klingon", "a" * 31, '"><script>', "../x", "<hx-partial>"])
+def test_code_in_unknown_language_is_not_highlighted(info: str) -> None:
+    (code,) = parse_html(render_markdown(f"~~~ {info}\nif a < b:\n~~~")).find_all("code")
     assert code.text == "if a < b:\n"
-    assert not code.all("span")
+    assert not code.find_all("span")
 
 
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
-        ("x" * SHORT_LINE, None),
-        ("x" * (SHORT_LINE + 1), "wrap slim"),
-        ("\t" * 10, "wrap slim"),
-        ("\u6f22" * 16, "wrap slim"),
-        ("x" * (LIST_LINE + 1), "wrap narrow"),
-        ("x" * (COLUMN_LINE + 1), "wrap"),
+        ("x" * MAX_SHORT_LINE, None),
+        ("x" * (MAX_SHORT_LINE + 1), "code-wrap code-slim"),
+        ("\t" * 10, "code-wrap code-slim"),
+        ("\u6f22" * 16, "code-wrap code-slim"),
+        ("x" * (MAX_LIST_LINE + 1), "code-wrap code-narrow"),
+        ("x" * (MAX_COLUMN_LINE + 1), "code-wrap"),
     ],
 )
-def test_long_lines_can_be_wrapped_without_a_script(line: str, kind: str | None) -> None:
-    page = parse(render(f"```\na\n{line}\n```"))
-    assert [e.attributes["class"] for e in page.all("label")] == ([kind] if kind else [])
-    assert [e.text for e in page.all("label")] == (["Wrap"] if kind else [])
-    assert [e.attributes["type"] for e in page.all("input")] == (["checkbox"] if kind else [])
+def test_long_code_lines_get_wrap_checkbox(line: str, kind: str | None) -> None:
+    page = parse_html(render_markdown(f"```\na\n{line}\n```"))
+    assert [e.attributes["class"] for e in page.find_all("label")] == ([kind] if kind else [])
+    assert [e.text for e in page.find_all("label")] == (["Wrap"] if kind else [])
+    assert [e.attributes["type"] for e in page.find_all("input")] == (["checkbox"] if kind else [])
 
 
-def test_tasks_are_boxes() -> None:
-    page = parse(render("- [ ] a\n- [x] b [ ] c\n- [X]\td\n- [] e\n- [ ]\n\n1. [ ] *f*\n"))
-    boxes = [e.attributes for e in page.all("span")]
+def test_task_list_items_become_checkbox_images() -> None:
+    page = parse_html(render_markdown("- [ ] a\n- [x] b [ ] c\n- [X]\td\n- [] e\n- [ ]\n\n1. [ ] *f*\n"))
+    boxes = [e.attributes for e in page.find_all("span")]
     assert [(e["role"], e["aria-label"]) for e in boxes] == [
         ("img", "To do"),
         ("img", "Done"),
         ("img", "Done"),
         ("img", "To do"),
     ]
-    assert [item.text.strip() for item in page.all("li")] == ["a", "b [ ] c", "d", "[] e", "[ ]", "f"]
+    assert [item.text.strip() for item in page.find_all("li")] == ["a", "b [ ] c", "d", "[] e", "[ ]", "f"]
 
 
-def test_code_that_names_no_language_is_called_code() -> None:
-    page = parse(render("    a\n"))
-    assert [e.text for e in page.all("span")] == ["Code"]
-    assert page.all("pre")[0].attributes["aria-label"] == "Code"
-    assert page.all("code")[0].attributes == {}
+def test_code_without_language_is_labeled_code() -> None:
+    page = parse_html(render_markdown("    a\n"))
+    assert [e.text for e in page.find_all("span")] == ["Code"]
+    assert page.find_all("pre")[0].attributes["aria-label"] == "Code"
+    assert page.find_all("code")[0].attributes == {}
 
 
-def test_each_of_many_code_blocks_has_its_own_language() -> None:
-    page = parse(render("- ```sql\n  a\n  ```\n- b\n\n      c\n\n> ```go\n> d\n> ```\n"))
-    assert [e.attributes["aria-label"] for e in page.all("pre")] == ["Code: SQL", "Code", "Code: Go"]
+def test_code_blocks_keep_their_languages() -> None:
+    page = parse_html(render_markdown("- ```sql\n  a\n  ```\n- b\n\n      c\n\n> ```go\n> d\n> ```\n"))
+    assert [e.attributes["aria-label"] for e in page.find_all("pre")] == ["Code: SQL", "Code", "Code: Go"]
 
 
-def test_code_about_code_makes_no_second_figure() -> None:
+def test_html_inside_code_creates_no_elements() -> None:
     source = "```html\n<pre><code>a</code></pre><table></table>\n```\n\n`<pre><code>` and </code></pre> <table>"
-    page = parse(render(source))
-    assert len(page.all("figure")) == len(page.all("pre")) == 1
-    assert not page.all("table")
+    page = parse_html(render_markdown(source))
+    assert len(page.find_all("figure")) == len(page.find_all("pre")) == 1
+    assert not page.find_all("table")
     assert "<pre><code>a</code></pre><table></table>\n" in page.text
 
 
-def test_a_table_scrolls_in_its_own_box() -> None:
-    page = parse(render("|a|b|c|\n|:-|-:|:-:|\n|1|2|3|\n"))
-    (box,) = page.all("div")
+def test_table_scrolls_in_own_container() -> None:
+    page = parse_html(render_markdown("|a|b|c|\n|:-|-:|:-:|\n|1|2|3|\n"))
+    outer, box = page.find_all("div")
+    assert outer.attributes == {"class": "table"}
+    assert [button.attributes["class"] for button in outer.find_all("button")] == ["copy"]
     assert box.attributes == {
         "class": "table-scroll",
         "tabindex": "0",
-        "role": "region",
-        "aria-label": "Table",
+        "role": "group",
+        "aria-label": "Table: a, b, c",
     }
-    assert [cell.attributes.get("align") for cell in box.all("td")] == ["left", "right", "center"]
-    assert [cell.text for cell in box.all("th")] == ["a", "b", "c"]
+    assert [cell.attributes.get("align") for cell in box.find_all("td")] == ["left", "right", "center"]
+    assert [cell.text for cell in box.find_all("th")] == ["a", "b", "c"]
 
 
-def test_a_table_in_a_list_scrolls_too() -> None:
-    assert len(parse(render("- a\n\n  |a|\n  |-|\n  |1|\n")).all("div")) == 1
+def test_table_is_named_by_header_cells() -> None:
+    source = '| |**Day** & "night"|`<b>`|$E$|\n|-|-|-|-|\n|1|2|3|4|\n\n| | |\n|-|-|\n|1|2|\n\n|{}|\n|-|\n|1|\n'
+    page = parse_html(render_markdown(source.format("long " * 40)))
+    names = [str(box.attributes["aria-label"]) for box in page.find_all("div") if "table-scroll" in str(box.attributes)]
+    assert names[:2] == ['Table: Day & "night", <b>, E', "Table"]
+    assert names[2].endswith("…")
+    assert len(names[2]) < 100
+    # Cells without words are no headers, wherever they stand.
+    assert [cell.text.strip() for cell in page.find_all("th")][:3] == ['Day & "night"', "<b>", "EE"]
+    assert len(page.find_all("td")) == 4 + 1 + 2 + 2 + 1
 
 
-def test_only_top_level_blocks_look_for_their_direction() -> None:
-    page = parse(render("a\n\n- b\n\n  c\n- d\n\n> e\n\n# f\n"))
-    assert [e.tag for e in page.every() if "dir" in e.attributes] == ["p", "ul", "blockquote", "h3"]
+def test_table_in_list_scrolls() -> None:
+    boxes = parse_html(render_markdown("- a\n\n  |a|\n  |-|\n  |1|\n")).find_all("div")
+    assert [box.attributes["class"] for box in boxes] == ["table", "table-scroll"]
 
 
-def test_labels_are_plain_text() -> None:
-    labels = Labels(copy='<b>"K"</b>', code='C"><', table='T"><')
-    page = parse(render("```\na\n```\n\n|a|\n|-|\n", labels))
-    assert page.all("button")[0].text == '<b>"K"</b>'
-    assert page.all("pre")[0].attributes["aria-label"] == 'C"><'
-    assert page.all("div")[0].attributes["aria-label"] == 'T"><'
+def test_only_top_level_blocks_have_dir_attribute() -> None:
+    page = parse_html(render_markdown("a\n\n- b\n\n  c\n- d\n\n> e\n\n# f\n"))
+    assert [e.tag for e in page.iter_elements() if "dir" in e.attributes] == ["p", "ul", "blockquote", "h3"]
 
 
-def test_the_cache_does_not_mix_labels() -> None:
+def test_labels_are_escaped() -> None:
+    labels = Labels(copy='<b>"K"</b>', download='D"><', code='C"><', table='T"><')
+    page = parse_html(render_markdown("```\na\n```\n\n|a|\n|-|\n", labels))
+    assert page.find_all("button")[1].text == '<b>"K"</b>'
+    assert page.find_all("button")[0].attributes["aria-label"] == 'D"><'
+    assert page.find_all("pre")[0].attributes["aria-label"] == 'C"><'
+    assert page.find_all("div")[1].attributes["aria-label"] == 'T"><: a'
+
+
+def test_cache_separates_labels() -> None:
     source = "```\nthe same\n```\n"
     german, english = Labels(copy="Kopieren"), Labels(copy="Copy")
-    found = [parse(render(source, labels)).all("button")[0].text for labels in (german, english, german)]
+    found = [
+        parse_html(render_markdown(source, labels)).find_all("button")[1].text for labels in (german, english, german)
+    ]
     assert found == ["Kopieren", "Copy", "Kopieren"]
 
 
-def test_the_cache_does_not_mix_colours() -> None:
+def test_cache_separates_highlighting() -> None:
     source = "```python\nif x:\n```\n"
-    found = [len(parse(render_block(source, highlight=on)).all("span")) for on in (True, False, True)]
+    found = [len(parse_html(render_block(source, highlight=on)).find_all("span")) for on in (True, False, True)]
     assert found == [2, 1, 2]
 
 
-def test_finished_blocks_are_remembered_and_open_or_enormous_ones_are_not() -> None:
-    markdown._cached.cache_clear()
+def test_only_finished_small_blocks_are_cached() -> None:
+    markdown._render_cached.cache_clear()
     render_block("a finished block")
     render_block("a finished block")
-    assert markdown._cached.cache_info()[:2] == (1, 1)
+    assert markdown._render_cached.cache_info()[:2] == (1, 1)
     render_block("an open block", highlight=False)
-    render_block("b" * (markdown.MOST_KEPT_CHARACTERS + 1))
-    assert markdown._cached.cache_info().currsize == 1
+    render_block("b" * (markdown.MAX_CACHED_CHARS + 1))
+    assert markdown._render_cached.cache_info().currsize == 1
 
 
-def test_characters_that_no_text_holds_are_replaced() -> None:
-    assert render("a\x00b\x1bc\ud800d") == render("a\ufffdb\ufffdc\ufffdd")
-    assert "a\ufffdb" in render("a\x00b")
+def test_invalid_characters_are_replaced() -> None:
+    assert render_markdown("a\x00b\x1bc\ud800d") == render_markdown("a\ufffdb\ufffdc\ufffdd")
+    assert "a\ufffdb" in render_markdown("a\x00b")
 
 
-def test_line_ends_are_all_the_same() -> None:
-    assert render("# a\r\n\r\nb\rc") == render("# a\n\nb\nc")
+def test_line_endings_are_normalized() -> None:
+    assert render_markdown("# a\r\n\r\nb\rc") == render_markdown("# a\n\nb\nc")
 
 
-def test_an_open_fence_is_code() -> None:
-    (code,) = parse(render_block("```python\nif a", highlight=False)).all("code")
-    assert (code.text, code.all("span")) == ("if a", [])
+def test_unclosed_fence_is_code() -> None:
+    (code,) = parse_html(render_block("```python\nif a", highlight=False)).find_all("code")
+    assert (code.text, code.find_all("span")) == ("if a", [])
 
 
 @pytest.mark.parametrize("container", ["> ", "- ", "1. ", "- > "])
-def test_what_is_nested_too_deeply_is_shown_as_it_was_written(container: str) -> None:
-    source = container * MOST_LEVELS + "the end"
-    page = parse(render("before\n\n" + source))
-    assert page.all("code")[0].text == source
-    assert [e.text for e in page.all("p")] == ["before"]
+def test_too_deep_nesting_is_shown_as_source(container: str) -> None:
+    source = container * MAX_NESTING + "the end"
+    page = parse_html(render_markdown("before\n\n" + source))
+    assert page.find_all("code")[0].text == source
+    assert [e.text for e in page.find_all("p")] == ["before"]
 
 
-def test_nothing_after_a_deep_block_is_lost() -> None:
+def test_text_after_deep_block_is_kept() -> None:
     for container in ("> ", "- "):
-        words = parse(render(container * MOST_LEVELS + "a\n\nb\n\n- c\n")).text
+        words = parse_html(render_markdown(container * MAX_NESTING + "a\n\nb\n\n- c\n")).text
         assert [word for word in words.split() if word in "abc"] == ["a", "b", "c"]
 
 
-def test_deep_but_not_too_deep_nesting_is_kept() -> None:
-    page = parse(render("> " * (MOST_LEVELS - 1) + "the end"))
-    assert len(page.all("blockquote")) == MOST_LEVELS - 1
-    assert page.all("p")[0].text == "the end"
+def test_nesting_below_limit_is_rendered() -> None:
+    page = parse_html(render_markdown("> " * (MAX_NESTING - 1) + "the end"))
+    assert len(page.find_all("blockquote")) == MAX_NESTING - 1
+    assert page.find_all("p")[0].text == "the end"
 
 
-def test_every_depth_keeps_its_words() -> None:
-    for depth in range(1, MOST_LEVELS + 3):
+def test_text_is_kept_at_every_depth() -> None:
+    for depth in range(1, MAX_NESTING + 3):
         for container in ("> ", "- ", "- > ", "> - "):
-            assert "the end" in render(container * depth + "the end")
+            assert "the end" in render_markdown(container * depth + "the end")
 
 
-def test_an_overlong_paragraph_loses_its_marks_and_no_words() -> None:
-    source = "**a** <b> " * (MOST_INLINE // 10 + 1)
-    (paragraph,) = parse(render(source)).all("p")
+def test_too_long_paragraph_is_shown_as_plain_text() -> None:
+    source = "**a** <b> " * (MAX_INLINE_CHARS // 10 + 1)
+    (paragraph,) = parse_html(render_markdown(source)).find_all("p")
     assert paragraph.text == source.strip()
 
 
-def test_an_overlong_text_is_shown_as_it_was_written() -> None:
-    source = "# a\n\n" * (MOST_SOURCE // 5 + 1)
-    page = parse(render(source))
-    assert (len(page.all("code")), page.all("code")[0].text) == (1, source)
+def test_too_long_source_is_shown_verbatim() -> None:
+    source = "# a\n\n" * (MAX_SOURCE_CHARS // 5 + 1)
+    page = parse_html(render_markdown(source))
+    assert (len(page.find_all("code")), page.find_all("code")[0].text) == (1, source)
 
 
 PLAIN = ["[", "![", "*", "**a ", "`", ">", "> ", "- ", "_a", "<", "&", "\\", "|", "~", "[a]["]
@@ -329,6 +350,6 @@ MATHS = ["https://(", "https://a.b ", "$", "$$\n", "$x$ ", "\\(", "\\[\n", "\\be
 
 
 @pytest.mark.parametrize("unit", [*PLAIN, *MATHS])
-def test_a_hundred_thousand_of_anything_lose_nothing_that_follows(unit: str) -> None:
-    words = parse(render((unit * MOST_SOURCE)[: MOST_SOURCE - 20] + "\n\nthe end")).text
+def test_repeated_syntax_does_not_lose_following_text(unit: str) -> None:
+    words = parse_html(render_markdown((unit * MAX_SOURCE_CHARS)[: MAX_SOURCE_CHARS - 20] + "\n\nthe end")).text
     assert words.rstrip().endswith("the end")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatsite.rendering.blocks import BlockStream, split
-from chatsite.rendering.markdown import SHORT_FORMULA, Labels, render, render_block
-from chatsite.rendering.mathml import MOST_FORMULA, MOST_MARKS, mathml
-from chatsite.rendering.text import plain, title
-
-from .dom import Element, parse
-from .test_safety import assert_safe
+from chatsite.rendering.blocks import BlockStream, split_blocks
+from chatsite.rendering.decoration import MAX_SHORT_FORMULA, Labels
+from chatsite.rendering.markdown import render_block, render_markdown
+from chatsite.rendering.syntax.math_delimiters import max_open_delimiters
+from chatsite.rendering.syntax.mathml import MAX_COMMANDS, MAX_FORMULA_CHARS, MAX_OPEN_DELIMITERS, render_mathml
+from chatsite.rendering.text import plain_text, title_from_text
+from tests.rendering.dom import Element, parse_html
+from tests.rendering.test_sanitizer import assert_safe
 
 PIECES = [
     *("x", "1", "\\frac", "\\sqrt", "{", "}", "^", "_", "\\left(", "\\right)", "&", "\\\\", "\\text{", "$", "'"),
@@ -25,12 +28,12 @@ PIECES = [
 
 def sources(html: str) -> list[str]:
     """The LaTeX of each formula on a page."""
-    return [element.text for element in parse(html).all("annotation")]
+    return [element.text for element in parse_html(html).find_all("annotation")]
 
 
 def shown(element: Element) -> str:
     """What is read of a formula."""
-    return "".join(leaf.text for leaf in element.every() if leaf.tag in {"mi", "mn", "mo", "mtext"})
+    return "".join(leaf.text for leaf in element.iter_elements() if leaf.tag in {"mi", "mn", "mo", "mtext"})
 
 
 @pytest.mark.parametrize(
@@ -60,8 +63,8 @@ def shown(element: Element) -> str:
         "Gana $300 al mes y gasta $200 en casa.",
     ],
 )
-def test_money_and_other_dollars_stay_text(source: str) -> None:
-    assert sources(render(source)) == []
+def test_dollar_amounts_are_not_formulas(source: str) -> None:
+    assert sources(render_markdown(source)) == []
 
 
 @pytest.mark.parametrize(
@@ -92,31 +95,33 @@ def test_money_and_other_dollars_stay_text(source: str) -> None:
         ("$$\nx\n\ny\n$$\n\n$z$", ["z"]),
     ],
 )
-def test_formulas_are_found(source: str, found: list[str]) -> None:
-    assert sources(render(source)) == found
+def test_formulas_are_recognized(source: str, found: list[str]) -> None:
+    assert sources(render_markdown(source)) == found
 
 
-def test_a_formula_is_mathml_with_its_source() -> None:
-    (math,) = parse(render(r"$\frac{a}{b} < 1$")).all("math")
+def test_formula_renders_mathml_with_annotation() -> None:
+    (math,) = parse_html(render_markdown(r"$\frac{a}{b} < 1$")).find_all("math")
     assert math.attributes == {"dir": "ltr"}
-    assert [e.tag for e in math.every()] == [
+    assert [e.tag for e in math.iter_elements()] == [
         *("semantics", "mrow", "mfrac", "mi", "mi", "mo", "mn"),
         "annotation",
     ]
     assert shown(math) == "ab<1"
 
 
-def test_a_formula_by_itself_is_in_a_box_and_long_ones_can_be_scrolled_with_a_keyboard() -> None:
+def test_long_formula_is_keyboard_scrollable() -> None:
     labels = Labels(formula='<"F">')
-    short, long = parse(render("$$x$$\n\n$$" + "+".join("x" * SHORT_FORMULA) + "$$\n", labels)).all("span")
+    short, long = parse_html(
+        render_markdown("$$x$$\n\n$$" + "+".join("x" * MAX_SHORT_FORMULA) + "$$\n", labels)
+    ).find_all("span")
     assert short.attributes == {"class": "formula"}
     assert long.attributes == {"class": "formula", "tabindex": "0", "role": "group", "aria-label": '<"F">'}
-    (within,) = parse(render("a $" + "+".join("x" * SHORT_FORMULA) + "$ b", labels)).all("span")
-    assert within.attributes == long.attributes | {"class": "formula within"}
+    (within,) = parse_html(render_markdown("a $" + "+".join("x" * MAX_SHORT_FORMULA) + "$ b", labels)).find_all("span")
+    assert within.attributes == long.attributes | {"class": "formula math-within"}
 
 
-def test_what_follows_a_formula_stays_with_it() -> None:
-    kept = [e.text for e in parse(render("($x$), $y$-axis & $z$ b")).all("span")]
+def test_text_after_formula_stays_attached() -> None:
+    kept = [e.text for e in parse_html(render_markdown("($x$), $y$-axis & $z$ b")).find_all("span")]
     assert [text.removeprefix(text[0] * 2) for text in kept] == ["),", "-axi"]
 
 
@@ -137,11 +142,11 @@ def test_what_follows_a_formula_stays_with_it() -> None:
         ("", ""),
     ],
 )
-def test_what_models_write_is_understood(latex: str, text: str) -> None:
-    html = mathml(latex, display=True)
+def test_latex_written_by_models_is_converted(latex: str, text: str) -> None:
+    html = render_mathml(latex, display=True)
     assert html is not None
     assert ' style="' not in html
-    assert shown(parse(html)).replace("\xa0", " ") == text
+    assert shown(parse_html(html)).replace("\xa0", " ") == text
 
 
 @pytest.mark.parametrize(
@@ -154,17 +159,17 @@ def test_what_models_write_is_understood(latex: str, text: str) -> None:
         r"\newcommand{\a}{\a\a}\a",
         r"\def\x{\x\x}\x",
         r"\hspace{1000em}x",
-        "x" * (MOST_FORMULA + 1),
-        r"\sqrt " * (MOST_MARKS + 1) + "x",
+        "x" * (MAX_FORMULA_CHARS + 1),
+        r"\sqrt " * (MAX_COMMANDS + 1) + "x",
     ],
 )
-def test_what_cannot_be_set_is_shown_as_it_was_written(latex: str) -> None:
-    assert mathml(latex, display=False) is None
-    page = parse(render(f"a ${latex}$\n\n$$\n{latex}\n$$\n"))
-    inline, block = page.all("code")
+def test_unsupported_latex_is_shown_as_source(latex: str) -> None:
+    assert render_mathml(latex, display=False) is None
+    page = parse_html(render_markdown(f"a ${latex}$\n\n$$\n{latex}\n$$\n"))
+    inline, block = page.find_all("code")
     assert (inline.text, block.text) == (f"${latex}$", f"$$\n{latex}\n$$\n")
-    assert page.all("figure")
-    assert not page.all("math")
+    assert page.find_all("figure")
+    assert not page.find_all("math")
 
 
 NESTS = [
@@ -174,14 +179,16 @@ NESTS = [
 
 
 @pytest.mark.parametrize(("opening", "closing"), NESTS)
-def test_the_deepest_formula_fits_on_the_smallest_stack(opening: str, closing: str) -> None:
+def test_deepest_formula_fits_small_thread_stack(opening: str, closing: str) -> None:
     """The converter would end the process. A megabyte is what Python gives to a thread where that is little."""
-    depth = min(MOST_MARKS // max(opening.count("\\") + opening.count("{") + opening.count("["), 1), MOST_FORMULA // 8)
+    depth = min(
+        MAX_COMMANDS // max(opening.count("\\") + opening.count("{") + opening.count("["), 1), MAX_FORMULA_CHARS // 8
+    )
     latex = opening * depth + "x" + closing * depth
     found: list[bool] = []
     before = threading.stack_size(1024 * 1024)
     try:
-        thread = threading.Thread(target=lambda: found.append(bool(render(f"$${latex}$$"))))
+        thread = threading.Thread(target=lambda: found.append(bool(render_markdown(f"$${latex}$$"))))
         thread.start()
     finally:
         threading.stack_size(before)
@@ -190,34 +197,97 @@ def test_the_deepest_formula_fits_on_the_smallest_stack(opening: str, closing: s
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
-def test_any_formula_is_safe_and_stays_what_it_was(latex: str) -> None:
-    html = mathml(latex, display=True)
-    assert html is None or parse(html).all("annotation")[0].text == latex
-    assert_safe(render(f"a ${latex}$ b\n\n$$\n{latex}\n$$\n\n\\({latex}\\)"))
+def test_arbitrary_formula_is_safe_and_keeps_source(latex: str) -> None:
+    html = render_mathml(latex, display=True)
+    assert html is None or parse_html(html).find_all("annotation")[0].text == latex
+    assert_safe(render_markdown(f"a ${latex}$ b\n\n$$\n{latex}\n$$\n\n\\({latex}\\)"))
 
 
 @given(st.text(alphabet="$\\[](){}x1 \n_^>-", max_size=60))
-def test_any_text_with_dollars_is_safe(source: str) -> None:
-    assert_safe(render(source))
+def test_arbitrary_text_with_math_delimiters_is_safe(source: str) -> None:
+    assert_safe(render_markdown(source))
 
 
-def test_an_open_formula_is_one_block_of_text_until_it_is_closed() -> None:
+def test_unclosed_display_formula_stays_open_text_block() -> None:
     stream = BlockStream()
     for line in ("text\n", "$$\n", "- a\n", "# b &\n", "| c |\n|---|\n"):
         stream.feed(line)
     assert stream.finished == ["text\n"]
-    page = parse(render_block(stream.open, highlight=False))
-    assert [e.tag for e in page.every() if e.tag != "br"] == ["p"]
+    page = parse_html(render_block(stream.open, highlight=False))
+    assert [e.tag for e in page.iter_elements() if e.tag != "br"] == ["p"]
     assert stream.feed("$$\n") == []
     assert stream.feed("after\n") == ["$$\n- a\n# b &\n| c |\n|---|\n$$\n"]
 
 
-def test_a_formula_without_an_end_goes_no_further_than_its_paragraph() -> None:
-    finished, rest = split("$$\nx\n\n- a\n\n# b\n")
+def test_unclosed_formula_ends_at_paragraph() -> None:
+    finished, rest = split_blocks("$$\nx\n\n- a\n\n# b\n")
     assert (finished, rest) == (["$$\nx\n\n", "- a\n\n"], "# b\n")
-    assert [e.tag for e in parse(render("".join([*finished, rest]))).every()] == ["p", "br", "ul", "li", "h3"]
+    assert [e.tag for e in parse_html(render_markdown("".join([*finished, rest]))).iter_elements()] == [
+        "p",
+        "br",
+        "ul",
+        "li",
+        "h3",
+    ]
 
 
-def test_titles_and_plain_text_keep_formulas_without_dollars() -> None:
-    assert title("What is $x^2$?") == "What is x^2?"
-    assert plain("$$\nx + y\n$$\n") == "x + y"
+def test_titles_and_plain_text_drop_math_delimiters() -> None:
+    assert title_from_text("What is $x^2$?") == "What is x^2?"
+    assert plain_text("$$\nx + y\n$$\n") == "x + y"
+
+
+def run_with_cpu_limit(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process that the kernel kills after five seconds of work."""
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_CPU, (5, 5))\n"
+    return subprocess.run([sys.executable, "-c", limit + code, *arguments], capture_output=True, text=True, check=False)
+
+
+OPENING = [
+    *("(", "[", r"\{", r"\langle ", r"\lvert ", r"\lVert ", r"\lfloor ", r"\lceil ", r"\lbrack ", r"\lparen ", "⟨"),
+    *(r"\lbrace ", r"\lgroup ", r"\llbracket ", r"\ulcorner ", r"\bigl(", r"\Biggl|", r"\not(", r"\mathrm(", r"\bm("),
+    *("f(x, ", "a < (b + ", r"\{ x \mid ", r"\langle x | ", "^(", r"\frac(", r"\pmod(", r"\mathopen{(}", r"\left.("),
+    *("]0,1[[", r"\sqrt[(", r"\mathclose(", "(x)("),
+]
+
+
+def test_many_open_delimiters_end_at_once() -> None:
+    """The converter would take days for each; it holds the interpreter, so this has a process of its own."""
+    code = """
+import sys
+from chatsite.rendering.syntax.mathml import render_mathml
+for piece in sys.argv[1:]:
+    for count in (30, 60, 500):
+        for end in ("", "x", "x" + ")" * (count // 2)):
+            render_mathml((piece * count)[: 2000 - len(end)] + end, True)
+print("end")
+"""
+    done = run_with_cpu_limit(code, *OPENING)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
+
+
+@pytest.mark.parametrize(
+    ("latex", "count"),
+    [
+        ("(((x", 3),
+        ("(0,1]" * 30, 1),
+        (r"f(\alpha)" * 30, 1),
+        (r"\bigl(x\bigr)" * 30, 1),
+        (r"\left(x\right)" * 30, 0),
+        (r"((\left(x\right)(\left[x\right.", 3),
+        ("(({((x}", 2),
+        (r"\\[2pt]" * 30, 1),
+        (r"\{x \mid x > 0\}" * 30, 1),
+        (r"x \equiv 1 \pmod{3}" * 30, 0),
+        (")))(", 1),
+        (r"\(\)\[", 0),
+        ("", 0),
+    ],
+)
+def test_open_delimiters_are_counted_in_their_group(latex: str, count: int) -> None:
+    assert max_open_delimiters(latex) == count
+
+
+def test_formula_with_many_closed_delimiters_is_set() -> None:
+    assert render_mathml("(" * MAX_OPEN_DELIMITERS + "x" + ")" * MAX_OPEN_DELIMITERS, display=True)
+    assert render_mathml(r"\left(" * 50 + "x" + r"\right)" * 50, display=True)
+    assert not render_mathml("(" * (MAX_OPEN_DELIMITERS + 1) + "x", display=True)

@@ -8,7 +8,7 @@ from html import unescape
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatsite.rendering.snippets import SNIPPET_CHARS, marked, snippet
+from chatsite.rendering.snippets import MAX_SNIPPET_CHARS, build_snippet, highlight_matches
 
 TEXTS = st.text(st.one_of(st.characters(), st.sampled_from("<>&\"' \n")), max_size=600)
 
@@ -30,9 +30,9 @@ def plain(html: str) -> str:
 
 
 @given(texts_with_spans())
-def test_a_marked_text_is_the_text(given_: tuple[str, list[tuple[int, int]]]) -> None:
+def test_highlight_marks_spans_and_preserves_text(given_: tuple[str, list[tuple[int, int]]]) -> None:
     text, spans = given_
-    html = str(marked(text, spans))
+    html = str(highlight_matches(text, spans))
     assert plain(html) == text
     assert [unescape(found) for found in re.findall(r"<mark>(.*?)</mark>", html, re.DOTALL)] == [
         text[first:last] for first, last in spans
@@ -40,9 +40,9 @@ def test_a_marked_text_is_the_text(given_: tuple[str, list[tuple[int, int]]]) ->
 
 
 @given(texts_with_spans(), st.integers(120, 300))
-def test_a_snippet_is_a_piece_of_the_text(given_: tuple[str, list[tuple[int, int]]], most: int) -> None:
+def test_snippet_is_substring_within_limit(given_: tuple[str, list[tuple[int, int]]], most: int) -> None:
     text, spans = given_
-    html = str(snippet(text, spans, most))
+    html = str(build_snippet(text, spans, most))
     piece = plain(html)
     # The dots are not of the text; where the text has dots of its own, either reading will do.
     readings = {piece, piece.removeprefix("…"), piece.removesuffix("…"), piece.removeprefix("…").removesuffix("…")}
@@ -50,21 +50,21 @@ def test_a_snippet_is_a_piece_of_the_text(given_: tuple[str, list[tuple[int, int
     assert "<mark>" in html or not spans
 
 
-def test_a_snippet_shows_where_the_words_are() -> None:
+def test_snippet_is_centered_on_match() -> None:
     text = "Long ago. " * 100 + "Then the bread was baked. " + "And so on. " * 100
     first = text.index("bread")
-    html = str(snippet(text, [(first, first + 5)]))
+    html = str(build_snippet(text, [(first, first + 5)]))
     assert "<mark>bread</mark> was baked" in html
     assert html.startswith("…")
     assert html.endswith("…")
-    assert len(plain(html)) <= SNIPPET_CHARS + 2
+    assert len(plain(html)) <= MAX_SNIPPET_CHARS + 2
 
 
-def test_a_snippet_prefers_where_there_are_more_of_them() -> None:
+def test_snippet_prefers_passage_with_most_matches() -> None:
     text = "bread" + " x" * 400 + " bread and bread"
     places = [found.span() for found in re.finditer("bread", text)]
-    assert str(snippet(text, places)).count("<mark>") == 2
+    assert str(build_snippet(text, places)).count("<mark>") == 2
 
 
-def test_a_short_text_is_shown_whole() -> None:
-    assert str(snippet("<b>Hi</b> & bye", [(3, 5)])) == "&lt;b&gt;<mark>Hi</mark>&lt;/b&gt; &amp; bye"
+def test_short_text_is_not_truncated() -> None:
+    assert str(build_snippet("<b>Hi</b> & bye", [(3, 5)])) == "&lt;b&gt;<mark>Hi</mark>&lt;/b&gt; &amp; bye"

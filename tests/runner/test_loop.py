@@ -12,25 +12,30 @@ import pytest
 from flask import Flask
 
 from chatsite.database import db
-from chatsite.engine import Progress, Report, Request
 from chatsite.engine.scripted import ScriptedEngine
-from chatsite.errors import ModelUnavailableError
-from chatsite.models import Message, RunnerState, Status
+from chatsite.engine.types import Progress, ProgressCallback, Request
+from chatsite.errors import ModelLoadError
+from chatsite.models import Message, RunnerState, Status, User
 from chatsite.models import Runner as RunnerRow
 from chatsite.runner.loop import Runner
-from chatsite.services import accounts, conversations, generations, messages, runners
-from tests.conftest import LIMITS, close, make_app
+from chatsite.services.accounts import users
+from chatsite.services.chat import generations, messages
+from chatsite.services.models import runners
+from tests.conftest import LIMITS, close_app, make_app
+from tests.support.deleting import destroy
 
-PATIENCE = 20.0
+TIMEOUT_SECONDS = 60.0
+# Short, but longer than a busy machine keeps a thread waiting.
+LEASE = 1.5
 TEXT = " ".join(f"word{number}" for number in range(1, 41))
 
 
 @pytest.fixture
-def quick(tmp_path: Path) -> Iterator[Flask]:
+def fast_app(tmp_path: Path) -> Iterator[Flask]:
     """An app with short ticks and leases."""
-    app = make_app(tmp_path, TICK_MS=10, LEASE_SECONDS=0.6)
+    app = make_app(tmp_path, TICK_MS=10, LEASE_SECONDS=LEASE)
     yield app
-    close(app)
+    close_app(app)
 
 
 @contextmanager
@@ -44,15 +49,17 @@ def running(app: Flask, engine: ScriptedEngine) -> Iterator[Runner]:
         yield runner
     finally:
         stop.set()
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT_SECONDS)
         assert not thread.is_alive()
 
 
 def ask(app: Flask, text: str, token: str = "t") -> str:
     """Ask as Alice; returns the public id of the answer."""
     with app.app_context():
-        alice = accounts.find_or_create("alice")
-        name = messages.start(alice, text, token, text[:20], LIMITS).answer.public_id
+        alice = users.get_or_create_by_token("alice")
+        name = messages.start_conversation(
+            alice, messages.NewConversation(text[:20]), messages.NewMessage(text, token), limits=LIMITS
+        ).answer.public_id
         db.session.remove()
         return name
 
@@ -60,7 +67,7 @@ def ask(app: Flask, text: str, token: str = "t") -> str:
 def look(app: Flask, name: str) -> Message:
     """The answer as it is now."""
     with app.app_context():
-        message = messages.get(accounts.find("alice"), name)
+        message = messages.get(users.identify_by_token("alice"), name)
         db.session.expunge_all()
         db.session.remove()
         return message
@@ -68,14 +75,14 @@ def look(app: Flask, name: str) -> Message:
 
 def until(true: Callable[[], bool]) -> None:
     """Wait until something is true, and fail when it does not become so."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT_SECONDS
     while not true():
         assert time.monotonic() < end, "It did not happen."
         time.sleep(0.02)
 
 
 def over(app: Flask, name: str) -> bool:
-    return not look(app, name).active
+    return not look(app, name).is_in_progress
 
 
 def so_far(app: Flask, name: str) -> str:
@@ -83,75 +90,91 @@ def so_far(app: Flask, name: str) -> str:
     message = look(app, name)
     with app.app_context():
         assert message.generation
-        text = message.text + generations.written(message.generation.id)
+        text = message.text + generations.partial_text(message.generation.id)
         db.session.remove()
         return text
 
 
-def test_a_question_is_answered(quick: Flask) -> None:
-    name = ask(quick, f"/say {TEXT}")
-    with running(quick, ScriptedEngine(2000)):
-        until(lambda: over(quick, name))
-    message = look(quick, name)
+def test_a_question_is_answered(fast_app: Flask) -> None:
+    name = ask(fast_app, f"/say {TEXT}")
+    with running(fast_app, ScriptedEngine(2000)):
+        until(lambda: over(fast_app, name))
+    message = look(fast_app, name)
     assert (message.text, message.status) == (TEXT, Status.DONE)
     assert message.generation
-    assert message.generation.receipt
-    assert message.generation.receipt["kept"] == 1
+    assert message.generation.prompt_report
+    assert message.generation.prompt_report["kept"] == 1
     assert message.generation.finish_reason == "end"
     assert message.generation.first_token_at is not None
 
 
-def test_many_questions_are_answered_at_once(quick: Flask) -> None:
+def test_many_questions_are_answered_concurrently(fast_app: Flask) -> None:
     names = []
-    with quick.app_context():
+    with fast_app.app_context():
         for number in range(12):
-            user = accounts.find_or_create(f"user {number}")
-            names.append((user.id, messages.start(user, f"/say {number} {TEXT}", "t", "x", LIMITS).answer.public_id))
+            user = users.get_or_create_by_token(f"user {number}")
+            names.append(
+                (
+                    user.id,
+                    messages.start_conversation(
+                        user,
+                        messages.NewConversation("x"),
+                        messages.NewMessage(f"/say {number} {TEXT}", "t"),
+                        limits=LIMITS,
+                    ).answer.public_id,
+                )
+            )
         db.session.remove()
-    with running(quick, ScriptedEngine(800)), quick.app_context():
+    with running(fast_app, ScriptedEngine(800)), fast_app.app_context():
         for number, (_, name) in enumerate(names):
-            user = accounts.find(f"user {number}")
-            until(lambda user=user, name=name: not messages.get(user, name).active or bool(db.session.remove()))
+            user = users.get_or_create_by_token(f"user {number}")
+
+            def is_over(user: User = user, name: str = name) -> bool:
+                active = messages.get(user, name).is_in_progress
+                db.session.remove()
+                return not active
+
+            until(is_over)
             assert messages.get(user, name).text == f"{number} {TEXT}"
         db.session.remove()
 
 
-def test_stop_ends_it_and_keeps_what_was_written(quick: Flask) -> None:
-    name = ask(quick, "/long 100000")
-    with running(quick, ScriptedEngine(100)):
-        until(lambda: len(so_far(quick, name)) > 20)
-        with quick.app_context():
-            generations.stop(messages.get(accounts.find("alice"), name))
+def test_stop_ends_answer_and_keeps_text(fast_app: Flask) -> None:
+    name = ask(fast_app, "/long 100000")
+    with running(fast_app, ScriptedEngine(100)):
+        until(lambda: len(so_far(fast_app, name)) > 20)
+        with fast_app.app_context():
+            generations.stop(messages.get(users.identify_by_token("alice"), name))
             db.session.remove()
-        until(lambda: over(quick, name))
-    message = look(quick, name)
+        until(lambda: over(fast_app, name))
+    message = look(fast_app, name)
     assert message.status is Status.STOPPED
     assert message.text.startswith("word1 word2 ")
 
 
-def test_a_deleted_conversation_ends_its_answer(quick: Flask) -> None:
+def test_deleting_conversation_cancels_generation(fast_app: Flask) -> None:
     engine = Counting(100)
-    name = ask(quick, "/long 100000")
-    with running(quick, engine):
-        until(lambda: len(so_far(quick, name)) > 20)
-        with quick.app_context():
-            conversations.destroy(messages.get(accounts.find("alice"), name).conversation)
+    name = ask(fast_app, "/long 100000")
+    with running(fast_app, engine):
+        until(lambda: len(so_far(fast_app, name)) > 20)
+        with fast_app.app_context():
+            destroy(messages.get(users.identify_by_token("alice"), name).conversation)
             db.session.remove()
         until(lambda: bool(engine.cancelled))
 
 
-def test_a_failure_is_said(quick: Flask) -> None:
-    name = ask(quick, "/fail")
-    with running(quick, ScriptedEngine(2000)):
-        until(lambda: over(quick, name))
-    message = look(quick, name)
+def test_engine_failure_is_stored_as_error(fast_app: Flask) -> None:
+    name = ask(fast_app, "/fail")
+    with running(fast_app, ScriptedEngine(2000)):
+        until(lambda: over(fast_app, name))
+    message = look(fast_app, name)
     assert message.status is Status.FAILED
     assert message.generation
-    assert message.generation.error == "The script was asked to fail."
+    assert str(message.generation.error) == "The script was asked to fail."
 
 
-def test_the_length_limit_cuts_and_continue_goes_on(tmp_path: Path) -> None:
-    app = make_app(tmp_path, TICK_MS=10, ANSWER_TOKENS=10)
+def test_length_limit_cuts_answer_and_continue_resumes(tmp_path: Path) -> None:
+    app = make_app(tmp_path, TICK_MS=10, MAX_ANSWER_TOKENS=10)
     name = ask(app, f"/say {TEXT}")
     with running(app, ScriptedEngine(2000)):
         until(lambda: over(app, name))
@@ -159,47 +182,48 @@ def test_the_length_limit_cuts_and_continue_goes_on(tmp_path: Path) -> None:
         assert cut.text == TEXT[:40]
         assert generations.can_continue(cut)
         with app.app_context():
-            generations.repeat(messages.get(accounts.find("alice"), name), keep_text=True, limits=LIMITS)
+            generations.rerun(messages.get(users.identify_by_token("alice"), name), keep_text=True, limits=LIMITS)
             db.session.remove()
         until(lambda: over(app, name))
     assert look(app, name).text == TEXT[:80]
-    close(app)
+    close_app(app)
 
 
-def test_a_runner_that_ends_hands_over_at_once(quick: Flask) -> None:
-    name = ask(quick, "/say " + TEXT)
-    with running(quick, ScriptedEngine(60)):
-        until(lambda: len(so_far(quick, name)) > 20)
-    handed = look(quick, name)
+def test_runner_shutdown_hands_over_answer(fast_app: Flask) -> None:
+    name = ask(fast_app, "/say " + TEXT)
+    with running(fast_app, ScriptedEngine(60)):
+        until(lambda: len(so_far(fast_app, name)) > 20)
+    handed = look(fast_app, name)
     assert handed.status is Status.QUEUED
-    with running(quick, ScriptedEngine(2000)):
-        until(lambda: over(quick, name))
-    assert look(quick, name).text == TEXT
-    generation = look(quick, name).generation
+    with running(fast_app, ScriptedEngine(2000)):
+        until(lambda: over(fast_app, name))
+    assert look(fast_app, name).text == TEXT
+    generation = look(fast_app, name).generation
     assert generation
-    assert generation.attempt == 1
+    assert generation.attempts == 1
 
 
 class Dying(ScriptedEngine):
     """Breaks its runner, as a bug would, once it has written a little."""
 
-    def events(self, wait: float):  # type: ignore[no-untyped-def]
-        found = super().events(wait)
+    def poll_events(self, timeout_seconds: float):
+        found = super().poll_events(timeout_seconds)
         if any(getattr(event, "text", "") for event in found):
             raise RuntimeError("The engine broke.")
         return found
 
 
-def test_an_answer_that_kills_its_runners_is_interrupted(quick: Flask) -> None:
-    name = ask(quick, "/say " + TEXT)
+def test_answer_crashing_its_runners_is_interrupted(fast_app: Flask) -> None:
+    name = ask(fast_app, "/say " + TEXT)
     for _ in range(2):
-        runner = Runner(quick, Dying(2000), threading.Event())
+        runner = Runner(fast_app, Dying(2000), threading.Event())
         with pytest.raises(RuntimeError):
             runner.run()
-        time.sleep(0.7)
-    with running(quick, ScriptedEngine(2000)):
-        until(lambda: over(quick, name))
-    message = look(quick, name)
+        # Until the lease of the dead one is over.
+        time.sleep(LEASE + 0.1)
+    with running(fast_app, ScriptedEngine(2000)):
+        until(lambda: over(fast_app, name))
+    message = look(fast_app, name)
     assert message.status is Status.INTERRUPTED
     assert TEXT.startswith(message.text)
 
@@ -221,15 +245,15 @@ class Counting(ScriptedEngine):
         super().cancel(request_id)
 
 
-def test_the_engine_gets_the_history(quick: Flask) -> None:
+def test_engine_receives_conversation_history(fast_app: Flask) -> None:
     engine = Counting(5000)
-    name = ask(quick, "/say one")
-    with running(quick, engine):
-        until(lambda: over(quick, name))
-        with quick.app_context():
-            alice = accounts.find_or_create("alice")
+    name = ask(fast_app, "/say one")
+    with running(fast_app, engine):
+        until(lambda: over(fast_app, name))
+        with fast_app.app_context():
+            alice = users.get_or_create_by_token("alice")
             conversation = messages.get(alice, name).conversation
-            messages.post(alice, conversation, "/say two", "t2", LIMITS)
+            messages.post_message(alice, conversation, messages.NewMessage("/say two", "t2"), limits=LIMITS)
             db.session.remove()
         until(lambda: len(engine.submitted) == 2)
     assert [turn.text for turn in engine.submitted[1].turns] == ["/say one", "one", "/say two"]
@@ -242,42 +266,46 @@ class Slow(ScriptedEngine):
         super().__init__(1000)
         self.go_on = threading.Event()
 
-    def load(self, report: Report) -> None:
-        report(Progress("fetching", 0.25))
-        self.go_on.wait(PATIENCE)
-        super().load(report)
+    def load(self, on_progress: ProgressCallback) -> None:
+        on_progress(Progress("fetching", 0.25))
+        self.go_on.wait(TIMEOUT_SECONDS)
+        super().load(on_progress)
 
 
-def heard(app: Flask) -> RunnerRow | None:
+def find_runner(app: Flask) -> RunnerRow | None:
     with app.app_context():
-        found = runners.current(app.config["LEASE_SECONDS"])
+        found = runners.find_current(app.config["LEASE_SECONDS"])
         db.session.expunge_all()
         db.session.remove()
         return found
 
 
-def test_loading_is_said_and_questions_wait_for_it(quick: Flask) -> None:
+def test_loading_is_reported_and_questions_wait(fast_app: Flask) -> None:
     engine = Slow()
-    name = ask(quick, "/say hello")
-    with running(quick, engine):
-        until(lambda: bool((found := heard(quick)) and found.state is RunnerState.FETCHING and found.progress == 0.25))
-        assert look(quick, name).status is Status.QUEUED
+    name = ask(fast_app, "/say hello")
+    with running(fast_app, engine):
+        until(
+            lambda: bool(
+                (found := find_runner(fast_app)) and found.state is RunnerState.FETCHING and found.progress == 0.25
+            )
+        )
+        assert look(fast_app, name).status is Status.QUEUED
         engine.go_on.set()
-        until(lambda: over(quick, name))
-        until(lambda: bool((found := heard(quick)) and found.state is RunnerState.READY))
-    assert heard(quick) is None
+        until(lambda: over(fast_app, name))
+        until(lambda: bool((found := find_runner(fast_app)) and found.state is RunnerState.READY))
+    assert find_runner(fast_app) is None
 
 
 class Missing(ScriptedEngine):
     """Cannot be had."""
 
-    def load(self, report: Report) -> None:
-        raise ModelUnavailableError(reason="nobody has it")
+    def load(self, on_progress: ProgressCallback) -> None:
+        raise ModelLoadError(reason="nobody has it")
 
 
-def test_a_model_that_cannot_be_had_is_said(quick: Flask) -> None:
-    with running(quick, Missing(1)):
-        until(lambda: bool((found := heard(quick)) and found.state is RunnerState.FAILED))
-        found = heard(quick)
+def test_unavailable_model_is_reported(fast_app: Flask) -> None:
+    with running(fast_app, Missing(1)):
+        until(lambda: bool((found := find_runner(fast_app)) and found.state is RunnerState.FAILED))
+        found = find_runner(fast_app)
         assert found
-        assert "nobody has it" in (found.reason or "")
+        assert "nobody has it" in str(found.error)

@@ -13,68 +13,56 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, ClassVar, cast
 
-from chatsite.engine import Prompt, Request, reasons
-from chatsite.engine.prompting import Encoded, healed, plain_ids, plain_pieces, require_split
-from chatsite.engine.prompting.fitting import Frame, framed
-from chatsite.engine.reasons import because
-from chatsite.errors import ModelUnavailableError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from chatsite.engine.prompting import EncodedTurn, encode_user_text
+from chatsite.engine.prompting.fitting import EncodedRequest, TemplateTokens, assemble_prompt
+from chatsite.engine.prompting.tokenizer_format import TokenizerFormat
+from chatsite.engine.types import Prompt, Request
+from chatsite.errors import ModelLoadError, load_reasons
 
 WHITESPACE = re.compile(r"\s+")
 SPACE_TOKEN = "Ġ"  # noqa: S105 - this is what byte-level vocabularies call a space.
 
 
 @dataclass(frozen=True)
-class BlenderbotFormat:
-    """`context` is how many token ids the encoder reads, `end` the id that closes them."""
+class BlenderbotFormat(TokenizerFormat):
+    """The prompt format of BlenderBot: its encoder reads `context_tokens` ids, closed by `eos_id`."""
 
-    tokenizer: PreTrainedTokenizerBase
-    model: str
-    revision: str
-    context: int
-    end: int
-    family: str = "blenderbot"
-    stop: tuple[str, ...] = ()
+    eos_id: int
+
+    family: ClassVar[str] = "blenderbot"
+    answer_space: ClassVar[str] = " "
 
     @cached_property
-    def delimiter(self) -> tuple[int, int]:
-        """Two single spaces."""
+    def delimiter_ids(self) -> tuple[int, int]:
+        """The ids of two single spaces."""
         space = cast(int, self.tokenizer.convert_tokens_to_ids(SPACE_TOKEN))
         return (space, space)
 
-    def prompt(self, request: Request, options: Mapping[str, Any]) -> Prompt:
-        """At most `context` ids: the persona, the newest turns that fit, the end token."""
-        encoded: list[Encoded] = [self.segment(turn.text) for turn in request.turns]
-        frame = Frame(self.persona(request.persona), after=self.delimiter, last=(self.end,))
-        return framed(self, request, encoded, frame, self.context, self.pieces, options)
+    def build_prompt(self, request: Request, options: Mapping[str, Any]) -> Prompt:
+        """Build at most `context_tokens` ids: the persona, the newest turns that fit, the end token."""
+        encoded: list[EncodedTurn] = [self.encode_text(turn.text) for turn in request.turns]
+        template = TemplateTokens(
+            self.encode_persona(request.persona), separator_ids=self.delimiter_ids, closing_ids=(self.eos_id,)
+        )
+        return assemble_prompt(self, EncodedRequest(request, encoded, template, self.context_tokens), options)
 
-    def segment(self, text: str) -> list[int] | None:
-        """The ids of one turn; runs of whitespace become one space, or they would look like the delimiter."""
+    def normalize_text(self, text: str) -> str:
+        """Return a turn with one space in front and no runs of spaces, which would be delimiters."""
         line = WHITESPACE.sub(" ", text).strip()
-        return plain_ids(self.tokenizer, " " + line) if line else None
+        return " " + line if line else ""
 
-    def pieces(self, text: str, tokens: int) -> tuple[str, ...]:
-        """How the last `tokens` tokens of a turn split what is read of it, the space in front included."""
-        return plain_pieces(self.tokenizer, " " + WHITESPACE.sub(" ", text).strip(), tokens)
-
-    def persona(self, sentences: tuple[str, ...]) -> list[int]:
-        """The ids of the pinned persona and the delimiter after it, or nothing without a persona."""
+    def encode_persona(self, sentences: tuple[str, ...]) -> list[int]:
+        """Return the ids of the pinned persona and the delimiter after it; none without a persona."""
         lines = [WHITESPACE.sub(" ", sentence).strip() for sentence in sentences]
         text = "\n".join(f"your persona: {line}" for line in lines if line)
-        return [*plain_ids(self.tokenizer, " " + text), *self.delimiter] if text else []
+        return [*encode_user_text(self.tokenizer, " " + text), *self.delimiter_ids] if text else []
 
-    def prefix(self, text: str) -> list[int]:
-        """The ids of an answer's beginning, with the space in front that every turn has."""
-        return plain_ids(self.tokenizer, " " + healed(text)) if text else []
-
-    def check(self) -> None:
-        """Raise ModelUnavailableError unless the tokenizer does what the format rests on."""
-        hello, world = self.segment("hello") or [], self.segment("world") or []
-        joined = plain_ids(self.tokenizer, " hello   world")
-        if joined != [*hello, *self.delimiter, *world] or self.tokenizer.eos_token_id != self.end:
-            raise ModelUnavailableError(reason=because(reasons.OTHER_WRITING, name=self.model))
-        require_split(self.tokenizer, self.model)
+    def require_valid_tokenizer(self) -> None:
+        """Raise ModelLoadError unless the tokenizer encodes delimiters as the format needs."""
+        hello, world = self.encode_text("hello") or [], self.encode_text("world") or []
+        joined = encode_user_text(self.tokenizer, " hello   world")
+        if joined != [*hello, *self.delimiter_ids, *world] or self.tokenizer.eos_token_id != self.eos_id:
+            raise ModelLoadError(reason=load_reasons.TokenizerFormatError(name=self.model))
+        super().require_valid_tokenizer()

@@ -11,116 +11,116 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, ClassVar, cast
 
-from chatsite.engine import Prompt, Receipt, Request, Turn, reasons
-from chatsite.engine.prompting import Encoded, healed, plain_ids, plain_pieces, require_split, require_text, seen
-from chatsite.engine.prompting.fitting import answer_budget
-from chatsite.engine.reasons import because
-from chatsite.errors import ModelUnavailableError, PromptTooLongError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from chatsite.engine.prompting import EncodedTurn, describe_turns, require_newest_text
+from chatsite.engine.prompting.fitting import prompt_budget
+from chatsite.engine.prompting.tokenizer_format import TokenizerFormat
+from chatsite.engine.types import Prompt, PromptReport, Request, Turn
+from chatsite.errors import ModelLoadError, PromptTooLongError, load_reasons
 
 # Private-use characters around a number; no template contains them, and no text is ever rendered.
-PLACE = re.compile("\ue000([0-9]+)\ue001")
-SYSTEM = 0
+PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
+SYSTEM_INDEX = 0
 
 
 @dataclass(frozen=True)
-class ChatFormat:
-    """`context` is how many token ids the model reads at once, prompt and answer together."""
+class ChatFormat(TokenizerFormat):
+    """The prompt format of a chat template; prompt and answer share `context_tokens` ids."""
 
-    tokenizer: PreTrainedTokenizerBase
-    model: str
-    revision: str
-    context: int
-    family: str = "chat"
-    stop: tuple[str, ...] = ()
+    family: ClassVar[str] = "chat"
 
-    def prompt(self, request: Request, options: Mapping[str, Any]) -> Prompt:
-        """The system prompt, the newest turns that leave room for the answer, the generation prompt."""
-        encoded: list[Encoded] = [self.text_ids(turn.text) for turn in request.turns]
-        newest = require_text(encoded)
-        system = self.text_ids("\n".join(request.persona)) or []
-        budget = answer_budget(request, self.context, self.prefix(request.prefix))
-        start = self._start(request, encoded, system, budget)
-        room = budget - self._size(request, encoded, system, start) + len(newest)
-        if room < 1:
-            raise PromptTooLongError
-        last = newest[-room:]
-        ids = tuple(self._render(request, [*encoded[:-1], last], system, start))
-        turns = seen(request, encoded, start, len(last), self.pieces)
-        receipt = Receipt(
-            self.model, self.revision, self.family, budget, len(ids), turns, request.persona, dict(options), self.frame
+    def build_prompt(self, request: Request, options: Mapping[str, Any]) -> Prompt:
+        """Build the system prompt, the newest turns that leave room for the answer, and the generation prompt."""
+        encoded: list[EncodedTurn] = [self.encode_text(turn.text) for turn in request.turns]
+        newest = require_newest_text(encoded)
+        system_ids = self.encode_text("\n".join(request.persona)) or []
+        budget_tokens = prompt_budget(request, self.context_tokens, self.encode_prefix(request.prefix))
+        first_kept = self._first_kept_turn(request, encoded, system_ids, budget_tokens=budget_tokens)
+        tokens_left = (
+            budget_tokens - self._rendered_size(request, encoded, system_ids, first_kept=first_kept) + len(newest)
         )
-        return Prompt(ids, receipt)
+        if tokens_left < 1:
+            raise PromptTooLongError
+        kept_newest = newest[-tokens_left:]
+        ids = tuple(self._render_ids(request, [*encoded[:-1], kept_newest], system_ids, first_kept=first_kept))
+        turns = describe_turns(
+            request, encoded, first_kept, newest_tokens=len(kept_newest), split_tokens=self.split_text
+        )
+        report = PromptReport(
+            self.model,
+            self.revision,
+            self.family,
+            budget_tokens,
+            len(ids),
+            turns,
+            request.persona,
+            dict(options),
+            self.turn_overhead,
+        )
+        return Prompt(ids, report)
 
     @cached_property
-    def frame(self) -> float:
-        """How many ids the template puts around a turn: half of what it puts around one exchange more."""
+    def turn_overhead(self) -> float:
+        """The ids that the template puts around a turn: half of those that one more exchange costs."""
         exchange = Turn("user", "x"), Turn("assistant", "x")
         requests = [Request(0, (*exchange * times, exchange[0])) for times in (0, 1)]
-        short, long = (self._size(each, [[0]] * len(each.turns), [], 0) for each in requests)
+        short, long = (
+            self._rendered_size(request, [[0]] * len(request.turns), [], first_kept=0) for request in requests
+        )
         return (long - short - len(exchange)) / len(exchange)
 
-    def _start(self, request: Request, encoded: Sequence[Encoded], system: Sequence[int], budget: int) -> int:
-        """The index of the first turn that is kept.
+    def _first_kept_turn(
+        self, request: Request, encoded: Sequence[EncodedTurn], system_ids: Sequence[int], *, budget_tokens: int
+    ) -> int:
+        """Return the index of the first turn that is kept, by bisection.
 
         A conversation that lost its beginning begins with a question.
         """
         turns = enumerate(request.turns)
-        starts = [i for i, turn in turns if encoded[i] and (turn.role == "user" or not any(encoded[:i]))]
-        low, high = 0, len(starts) - 1
+        candidates = [i for i, turn in turns if encoded[i] and (turn.role == "user" or not any(encoded[:i]))]
+        low, high = 0, len(candidates) - 1
         while low < high:
             middle = (low + high) // 2
-            if self._size(request, encoded, system, starts[middle]) <= budget:
+            if self._rendered_size(request, encoded, system_ids, first_kept=candidates[middle]) <= budget_tokens:
                 high = middle
             else:
                 low = middle + 1
-        return starts[high]
+        return candidates[high]
 
-    def _size(self, request: Request, encoded: Sequence[Encoded], system: Sequence[int], start: int) -> int:
-        return len(self._render(request, encoded, system, start))
+    def _rendered_size(
+        self, request: Request, encoded: Sequence[EncodedTurn], system_ids: Sequence[int], *, first_kept: int
+    ) -> int:
+        return len(self._render_ids(request, encoded, system_ids, first_kept=first_kept))
 
-    def _render(self, request: Request, encoded: Sequence[Encoded], system: Sequence[int], start: int) -> list[int]:
-        """The ids of the template's own text, with those of the texts in their places."""
-        texts = {SYSTEM: system} | {i + 1: ids or () for i, ids in enumerate(encoded) if i >= start}
+    def _render_ids(
+        self, request: Request, encoded: Sequence[EncodedTurn], system_ids: Sequence[int], *, first_kept: int
+    ) -> list[int]:
+        """Return the ids of the template's own text, with the ids of the texts in their places."""
+        texts = {SYSTEM_INDEX: system_ids} | {i + 1: ids or () for i, ids in enumerate(encoded) if i >= first_kept}
         roles = ["system", *(turn.role for turn in request.turns)]
         messages = [{"role": roles[i], "content": f"\ue000{i}\ue001"} for i in texts if texts[i]]
-        parts = PLACE.split(self._template(messages))
-        frame = {text: self._template_ids(text) for text in set(parts[::2])}
-        ids = list(frame[parts[0]])
-        for place, template in zip(parts[1::2], parts[2::2], strict=True):
-            ids += [*texts[int(place)], *frame[template]]
+        parts = PLACEHOLDER.split(self._render_template(messages))
+        template_ids = {text: self._encode_template(text) for text in set(parts[::2])}
+        ids = list(template_ids[parts[0]])
+        for index, template in zip(parts[1::2], parts[2::2], strict=True):
+            ids += [*texts[int(index)], *template_ids[template]]
         return ids
 
-    def _template(self, messages: list[dict[str, str]]) -> str:
+    def _render_template(self, messages: list[dict[str, str]]) -> str:
         rendered = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         return cast(str, rendered)
 
-    def _template_ids(self, text: str) -> list[int]:
+    def _encode_template(self, text: str) -> list[int]:
         encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=False, verbose=False)
         return cast(list[int], encoded["input_ids"])
 
-    def text_ids(self, text: str) -> list[int] | None:
-        """The ids of one turn's text without the whitespace around it, or None when there is nothing else."""
-        return plain_ids(self.tokenizer, text.strip()) if text.strip() else None
-
-    def pieces(self, text: str, tokens: int) -> tuple[str, ...]:
-        """How the last `tokens` tokens of a turn split its text."""
-        return plain_pieces(self.tokenizer, text.strip(), tokens)
-
-    def prefix(self, text: str) -> list[int]:
-        """The ids of an answer's beginning, which follow the generation prompt."""
-        return plain_ids(self.tokenizer, healed(text)) if text else []
-
-    def check(self) -> None:
-        """Raise ModelUnavailableError unless the template shows what is said and no text can forge a turn."""
+    def require_valid_tokenizer(self) -> None:
+        """Raise ModelLoadError unless the template shows the texts and no text can forge a turn."""
         if not self.tokenizer.chat_template:
-            raise ModelUnavailableError(reason=because(reasons.NO_TEMPLATE, name=self.model))
+            raise ModelLoadError(reason=load_reasons.NoChatTemplateError(name=self.model))
         roles = enumerate(("system", "user"))
         messages = [{"role": role, "content": f"\ue000{i}\ue001"} for i, role in roles]
-        if PLACE.findall(self._template(messages)) != ["0", "1"]:
-            raise ModelUnavailableError(reason=because(reasons.EMPTY_TEMPLATE, name=self.model))
-        require_split(self.tokenizer, self.model)
+        if PLACEHOLDER.findall(self._render_template(messages)) != ["0", "1"]:
+            raise ModelLoadError(reason=load_reasons.EmptyChatTemplateError(name=self.model))
+        super().require_valid_tokenizer()

@@ -1,7 +1,8 @@
-"""Export and import: conversations on their way out of the database into a file, and out of a file into the database.
+"""Export and import: conversations from the database into a file, and from a file into the database.
 
-Out: `reading` reads in short batches, `own` writes the site's own JSON, `markdown` writes Markdown.
-In: `archives` finds the JSON in a file, `splitting` cuts it into records, `formats` knows whose they are and has
-`own`, `chatgpt`, `claude` or `openwebui` understand them, `trees` puts their messages in order, `storing` stores them.
-Everything in a file is data of a stranger: `values` takes of it what the database and the pages can bear.
+Export: `export_queries` reads in short batches, `export_json` writes the site's own format, `export_markdown` writes
+Markdown and `zip_stream` packs it. Import: `file_records` reads each file that `archives` finds, `json_records` cuts
+JSON into records, `record_groups` joins those that are single messages, `formats.detect` selects the parser of a
+record (one module of `formats` each), `message_ordering` sorts the messages, and `import_store` stores them. A file
+is untrusted input: `coercion` takes only such values from it as the database and the pages can hold.
 """

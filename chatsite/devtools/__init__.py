@@ -1,0 +1,1 @@
+"""Tools for developers: style guide, design tokens, demo data. Not part of a production site."""

@@ -1,0 +1,1 @@
+"""The models that the site knows: built-in ones and the owner's."""

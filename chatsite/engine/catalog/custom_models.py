@@ -1,0 +1,108 @@
+"""Models of the owner's own: a TOML file with one table for each.
+
+    [my-model]
+    hub = "somebody/some-model"         # or folder = "/path/to/a/folder"
+    title = "My model"                  # the rest may be left out
+    purpose = "Answers questions about our garden."
+    licence = "Apache-2.0"
+
+What the file does not say is unknown on the model's card. Texts are shown as they are written.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, NoReturn
+
+from chatsite.engine.catalog.entry import CatalogEntry, FolderSource, HubSource
+from chatsite.errors import ChatsiteError, ModelLoadError, gettext_noop, load_reasons
+
+MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+REPOSITORY_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+LANGUAGE_CODE = re.compile(r"[a-z]{2,3}")
+FAMILIES = ("chat", "blenderbot", "blenderbot-small", "continuation", "dialogue", "text-to-text")
+TEXT_KEYS = ("title", "purpose", "licence", "terms", "training_data", "caution", "family", "revision", "hub", "folder")
+NUMBER_KEYS = ("parameters", "context", "download")
+ALLOWED_KEYS = {*TEXT_KEYS, *NUMBER_KEYS, "languages"}
+
+
+def load_custom_models(file: Path | None, reserved_names: frozenset[str]) -> tuple[CatalogEntry, ...]:
+    """Return the models that a file describes; none if there is no file.
+
+    Each process reads the file once. `reserved_names` are names that it may not use. Raises ModelLoadError with what is
+    wrong in the file.
+    """
+    return _load_cached(file, reserved_names) if file else ()
+
+
+@functools.lru_cache(maxsize=8)
+def _load_cached(file: Path, reserved_names: frozenset[str]) -> tuple[CatalogEntry, ...]:
+    try:
+        tables = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError) as error:
+        _raise_invalid_file(file, load_reasons.CustomModelsUnreadableError(cause=error))
+    return tuple(_parse_entry(file, name, table, reserved_names=reserved_names) for name, table in tables.items())
+
+
+def _parse_entry(file: Path, name: str, table: Any, *, reserved_names: frozenset[str]) -> CatalogEntry:
+    if not isinstance(table, dict):
+        _raise_invalid_file(file, load_reasons.NoModelTableError(key=repr(name)))
+    if name in reserved_names or not MODEL_NAME.fullmatch(name):
+        _raise_invalid_file(file, load_reasons.InvalidModelNameError(name=name))
+    _require_valid_table(file, name, table)
+    title = table.get("title", name)
+    return CatalogEntry(
+        name=name,
+        title=title,
+        purpose=table.get("purpose", gettext_noop("A model added by the administrator.")),
+        license_name=table.get("licence", gettext_noop("unknown")),
+        license_notes=table.get("terms", ""),
+        parameter_count=table.get("parameters", 0),
+        training_data=table.get("training_data", gettext_noop("unknown")),
+        languages=tuple(table.get("languages", ())),
+        context_tokens=table.get("context", 0),
+        family=table.get("family", ""),
+        limitations=table.get("caution", gettext_noop("Its quality is unknown.")),
+        source=_parse_source(file, name, table),
+        download_bytes=table.get("download", 0),
+    )
+
+
+def _require_valid_table(file: Path, name: str, table: dict[str, Any]) -> None:
+    """Raise ModelLoadError for keys that no model has and for values of another kind."""
+    for key, value in table.items():
+        if key not in ALLOWED_KEYS:
+            _raise_invalid_file(
+                file, load_reasons.UnknownModelKeyError(name=name, key=repr(key), keys=", ".join(sorted(ALLOWED_KEYS)))
+            )
+        if key in TEXT_KEYS and not (isinstance(value, str) and value.strip()):
+            _raise_invalid_file(file, load_reasons.ModelKeyNotTextError(name=name, key=key))
+        if key in NUMBER_KEYS and not (type(value) is int and value >= 0):
+            _raise_invalid_file(file, load_reasons.ModelKeyNotNumberError(name=name, key=key))
+    languages = table.get("languages", [])
+    if not isinstance(languages, list) or not all(
+        isinstance(code, str) and LANGUAGE_CODE.fullmatch(code) for code in languages
+    ):
+        _raise_invalid_file(file, load_reasons.InvalidModelLanguagesError(name=name))
+    if table.get("family", FAMILIES[0]) not in FAMILIES:
+        _raise_invalid_file(file, load_reasons.UnknownModelFamilyError(name=name, families=", ".join(FAMILIES)))
+
+
+def _parse_source(file: Path, name: str, table: dict[str, Any]) -> HubSource | FolderSource:
+    """Return where the weights are; a relative folder counts from the folder of the file."""
+    if ("hub" in table) == ("folder" in table):
+        _raise_invalid_file(file, load_reasons.NoModelSourceError(name=name))
+    if "folder" in table:
+        return FolderSource((file.parent / Path(table["folder"]).expanduser()).resolve())
+    if not REPOSITORY_NAME.fullmatch(table["hub"]):
+        _raise_invalid_file(file, load_reasons.InvalidRepositoryError(name=name))
+    return HubSource(table["hub"], table.get("revision", "main"))
+
+
+def _raise_invalid_file(file: Path, cause: ChatsiteError) -> NoReturn:
+    raise ModelLoadError(reason=load_reasons.CustomModelsFileError(file=file, cause=cause))

@@ -1,0 +1,1 @@
+"""One file for each model architecture: what runs its forward passes."""

@@ -1,0 +1,1 @@
+"""Weights in eight and sixteen bits."""

@@ -1,0 +1,388 @@
+"""Why a model cannot be downloaded or loaded: the `reason` of a ModelLoadError.
+
+Sentences that begin with a small letter follow “The model cannot be loaded:”.
+"""
+
+from __future__ import annotations
+
+from chatsite.errors.base import ChatsiteError, gettext_noop
+
+
+class LoadReasonError(ChatsiteError):
+    """The base class of the reasons."""
+
+    code = "load_reason"
+    status = 503
+    message_template = gettext_noop("Something went wrong.")
+
+
+class NoWeightsError(LoadReasonError):
+    """Takes `name`."""
+
+    code = "no_weights"
+    message_template = gettext_noop("%(name)s has no weights.")
+
+
+class NotOurWeightsError(LoadReasonError):
+    """Takes `name`."""
+
+    code = "weights_not_ours"
+    message_template = gettext_noop("the weights of %(name)s are not managed by the site.")
+
+
+class DownloadRunningError(LoadReasonError):
+    """Takes `name`."""
+
+    code = "download_running"
+    message_template = gettext_noop("%(name)s is already being downloaded.")
+
+
+class Sha256MismatchError(LoadReasonError):
+    """Takes `file`."""
+
+    code = "sha256_mismatch"
+    message_template = gettext_noop("%(file)s is not the published file: its SHA-256 differs.")
+
+
+class DiskFullError(LoadReasonError):
+    """Takes `name`, `needed` and `free`."""
+
+    code = "disk_full"
+    message_template = gettext_noop("not enough disk space for %(name)s: %(needed)s needed, %(free)s free.")
+
+
+class HubOfflineError(LoadReasonError):
+    """Takes `repo`."""
+
+    code = "hub_offline"
+    message_template = gettext_noop(
+        "%(repo)s is not in the Hugging Face cache, and HF_HUB_OFFLINE does not allow downloading it."
+    )
+
+
+class HubUnreachableError(LoadReasonError):
+    """Takes `repo` and `cause`."""
+
+    code = "hub_unreachable"
+    message_template = gettext_noop("%(repo)s is not in the Hugging Face cache and cannot be downloaded: %(cause)s")
+
+
+class NoReadableFormatError(LoadReasonError):
+    """Takes `repo`."""
+
+    code = "no_readable_format"
+    message_template = gettext_noop("%(repo)s has no weights in a supported format.")
+
+
+class DigestMismatchError(LoadReasonError):
+    """Takes `file` and `repo`."""
+
+    code = "digest_mismatch"
+    message_template = gettext_noop("%(file)s of %(repo)s is not the published file: its digest differs.")
+
+
+class FileDownloadError(LoadReasonError):
+    """Takes `file`, `repo` and `cause`."""
+
+    code = "file_download_failed"
+    message_template = gettext_noop("cannot download %(file)s of %(repo)s: %(cause)s")
+
+
+class ConnectionClosedError(LoadReasonError):
+    code = "connection_closed"
+    message_template = gettext_noop("the connection ended too early.")
+
+
+class PackageDownloadError(LoadReasonError):
+    """Takes `package` and `cause`."""
+
+    code = "package_download_failed"
+    message_template = gettext_noop("pip could not download %(package)s: %(cause)s")
+
+
+class DownloadEndedError(LoadReasonError):
+    """Takes `status`."""
+
+    code = "download_ended"
+    message_template = gettext_noop("the download process ended with status %(status)s.")
+
+
+class UnsafeFileError(LoadReasonError):
+    """Takes `file` and `folder`."""
+
+    code = "unsafe_file"
+    message_template = gettext_noop(
+        "%(file)s in %(folder)s is not safetensors, JSON or text; other formats are not read."
+    )
+
+
+class UnsupportedFileError(LoadReasonError):
+    """Takes `folder` and `file`."""
+
+    code = "unsupported_file"
+    message_template = gettext_noop("%(folder)s has the unsupported file %(file)s.")
+
+
+class DamagedWeightsError(LoadReasonError):
+    """Takes `file`."""
+
+    code = "damaged_weights"
+    message_template = gettext_noop("%(file)s is damaged or cannot be read.")
+
+
+class IncompleteModelError(LoadReasonError):
+    """Takes `folder`."""
+
+    code = "incomplete_model"
+    message_template = gettext_noop("%(folder)s has no configuration, tokenizer or weights.")
+
+
+class UnsupportedModelTypeError(LoadReasonError):
+    """Takes `type`."""
+
+    code = "unsupported_model_type"
+    message_template = gettext_noop("models of the type %(type)s are not supported.")
+
+
+class WrongFamilyError(LoadReasonError):
+    """Takes `folder`, `type` and `family`."""
+
+    code = "wrong_family"
+    message_template = gettext_noop(
+        "%(folder)s has a model of type %(type)s, which is not part of the family %(family)s."
+    )
+
+
+class DangerousKeyError(LoadReasonError):
+    """Takes `file` and `key`."""
+
+    code = "dangerous_key"
+    message_template = gettext_noop(
+        "%(file)s has the key %(key)s, which could run code or change how the model is loaded."
+    )
+
+
+class FileUnreadableError(LoadReasonError):
+    """Takes `file` and `cause`."""
+
+    code = "file_unreadable"
+    message_template = gettext_noop("cannot read %(file)s (%(cause)s).")
+
+
+class WeightsUnreadableError(LoadReasonError):
+    """Takes `folder` and `cause`."""
+
+    code = "weights_unreadable"
+    message_template = gettext_noop("cannot load %(folder)s (%(cause)s)")
+
+
+class MissingWeightsError(LoadReasonError):
+    """Takes `folder` and `key`."""
+
+    code = "missing_weights"
+    message_template = gettext_noop("the weights in %(folder)s do not match the configuration: %(key)s is missing.")
+
+
+class NoEndTokenError(LoadReasonError):
+    """Takes `name`."""
+
+    code = "no_end_token"
+    message_template = gettext_noop("%(name)s has no token that ends an answer.")
+
+
+class OrdinaryEndTokenError(LoadReasonError):
+    """Takes `name`."""
+
+    code = "ordinary_end_token"
+    message_template = gettext_noop(
+        "the tokenizer of %(name)s belongs to another model: its end-of-answer token is an ordinary word."
+    )
+
+
+class VocabularySizeError(LoadReasonError):
+    """Takes `name`, `words` and `rows`."""
+
+    code = "vocabulary_size_mismatch"
+    message_template = gettext_noop(
+        "the tokenizer of %(name)s belongs to another model: it has %(words)s words, and the model %(rows)s."
+    )
+
+
+class UnknownTokensError(LoadReasonError):
+    code = "unknown_tokens"
+    message_template = gettext_noop("its format has tokens the model does not know.")
+
+
+class SmokeTestError(LoadReasonError):
+    """Takes `cause`."""
+
+    code = "smoke_test_failed"
+    message_template = gettext_noop("it cannot answer (%(cause)s)")
+
+
+class ConversionKilledError(LoadReasonError):
+    """Takes `signal`."""
+
+    code = "conversion_killed"
+    message_template = gettext_noop(
+        "the conversion process was stopped by signal %(signal)s; probably there is not enough memory."
+    )
+
+
+class ConversionError(LoadReasonError):
+    """Takes `cause`."""
+
+    code = "conversion_failed"
+    message_template = gettext_noop("cannot convert it (%(cause)s).")
+
+
+class NotCausalError(LoadReasonError):
+    code = "not_causal"
+    message_template = gettext_noop("it is not a left-to-right model, so it cannot write one token after another.")
+
+
+class UnevenKeysError(LoadReasonError):
+    code = "uneven_keys"
+    message_template = gettext_noop("its layers have keys of different sizes, which is not supported.")
+
+
+class ForgeableTokensError(LoadReasonError):
+    """Takes `name`."""
+
+    code = "forgeable_tokens"
+    message_template = gettext_noop("the tokenizer of %(name)s lets a text imitate special tokens.")
+
+
+class TokenizerFormatError(LoadReasonError):
+    """Takes `name`."""
+
+    code = "tokenizer_format_mismatch"
+    message_template = gettext_noop("the tokenizer of %(name)s does not produce its format.")
+
+
+class TokenizerEndingError(LoadReasonError):
+    """Takes `name`."""
+
+    code = "tokenizer_ending_mismatch"
+    message_template = gettext_noop("the tokenizer of %(name)s does not end a text like the model does.")
+
+
+class NoChatTemplateError(LoadReasonError):
+    """Takes `name`."""
+
+    code = "no_chat_template"
+    message_template = gettext_noop("%(name)s has no chat template.")
+
+
+class EmptyChatTemplateError(LoadReasonError):
+    """Takes `name`."""
+
+    code = "empty_chat_template"
+    message_template = gettext_noop("the template of %(name)s does not show its messages.")
+
+
+class ModelLeavingError(LoadReasonError):
+    """Takes `name`."""
+
+    code = "model_leaving"
+    message_template = gettext_noop("%(name)s is being removed.")
+
+
+class NotEnoughMemoryError(LoadReasonError):
+    """Takes `name`, `needed` and `most`."""
+
+    code = "not_enough_memory"
+    message_template = gettext_noop("%(name)s needs about %(needed)s of memory; the limit for all models is %(most)s.")
+
+
+class ModelAbsentError(LoadReasonError):
+    """Takes `name`."""
+
+    code = "model_absent"
+    message_template = gettext_noop("%(name)s is not downloaded.")
+
+
+class UnknownModelNameError(LoadReasonError):
+    """Takes `name` and `known`."""
+
+    code = "unknown_model_name"
+    message_template = gettext_noop("'%(name)s' is neither a folder nor one of %(known)s.")
+
+
+class CustomModelsFileError(LoadReasonError):
+    """Takes `file` and `cause`."""
+
+    code = "custom_models_file"
+    message_template = gettext_noop("%(file)s has a mistake: %(cause)s.")
+
+
+class CustomModelsUnreadableError(LoadReasonError):
+    """Takes `cause`."""
+
+    code = "custom_models_unreadable"
+    message_template = gettext_noop("it cannot be read (%(cause)s)")
+
+
+class NoModelTableError(LoadReasonError):
+    """Takes `key`."""
+
+    code = "no_model_table"
+    message_template = gettext_noop("%(key)s is outside of a model's table, such as [my-model]")
+
+
+class InvalidModelNameError(LoadReasonError):
+    """Takes `name`."""
+
+    code = "invalid_model_name"
+    message_template = gettext_noop(
+        "[%(name)s] is already taken or not a valid name: use lower-case letters, digits, dots and hyphens"
+    )
+
+
+class UnknownModelKeyError(LoadReasonError):
+    """Takes `name`, `key` and `keys`."""
+
+    code = "unknown_model_key"
+    message_template = gettext_noop("[%(name)s] has the unknown key %(key)s; the keys are %(keys)s")
+
+
+class ModelKeyNotTextError(LoadReasonError):
+    """Takes `name` and `key`."""
+
+    code = "model_key_not_text"
+    message_template = gettext_noop("%(key)s of [%(name)s] must be a text")
+
+
+class ModelKeyNotNumberError(LoadReasonError):
+    """Takes `name` and `key`."""
+
+    code = "model_key_not_number"
+    message_template = gettext_noop("%(key)s of [%(name)s] must be a whole number, 0 or larger")
+
+
+class InvalidModelLanguagesError(LoadReasonError):
+    """Takes `name`."""
+
+    code = "invalid_model_languages"
+    message_template = gettext_noop('languages of [%(name)s] must be a list of codes such as ["en", "es"]')
+
+
+class UnknownModelFamilyError(LoadReasonError):
+    """Takes `name` and `families`."""
+
+    code = "unknown_model_family"
+    message_template = gettext_noop("family of [%(name)s] must be one of %(families)s")
+
+
+class NoModelSourceError(LoadReasonError):
+    """Takes `name`."""
+
+    code = "no_model_source"
+    message_template = gettext_noop("[%(name)s] needs either a folder or a Hub repository")
+
+
+class InvalidRepositoryError(LoadReasonError):
+    """Takes `name`."""
+
+    code = "invalid_repository"
+    message_template = gettext_noop('hub of [%(name)s] must be a repository such as "owner/name"')

@@ -1,0 +1,298 @@
+"""Errors of imports and exports."""
+
+from __future__ import annotations
+
+from chatsite.errors.base import ChatsiteError, gettext_noop
+
+
+class ImportQuotaExceededError(ChatsiteError):
+    """The user has as many bytes queued for import as the setting allows."""
+
+    code = "import_quota_exceeded"
+    status = 413
+    message_template = gettext_noop("Your queued imports are too large together. Wait until some of them are finished.")
+
+
+class NetworkImportQuotaExceededError(ChatsiteError):
+    """The users of one network address have as many bytes queued for import as they may together."""
+
+    code = "network_import_quota_exceeded"
+    status = 503
+    message_template = gettext_noop(
+        "The queued imports of your network are too large together. Wait until some of them are finished."
+    )
+    retry_after = 60
+
+
+class TooManyUploadsError(ChatsiteError):
+    """Too many uploads or long texts are arriving; each takes a thread."""
+
+    code = "too_many_uploads"
+    status = 503
+    message_template = gettext_noop("Too much is being uploaded. Nothing was saved; try again in a moment.")
+    retry_after = 10
+
+
+class TooManyExportsError(ChatsiteError):
+    """Too many files are being sent; each takes a thread."""
+
+    code = "too_many_exports"
+    status = 503
+    message_template = gettext_noop("Other downloads are still in progress. Try again in a moment.")
+    retry_after = 10
+
+
+class ImportTooLargeError(ChatsiteError):
+    """A file is too large to be imported; takes `most` in MB."""
+
+    code = "import_too_large"
+    status = 413
+    message_template = gettext_noop("You can import up to %(most)s MB at a time. Nothing was saved.")
+
+
+class TooManyImportFilesError(ChatsiteError):
+    """More files were selected than one form may have; takes `most`."""
+
+    code = "too_many_import_files"
+    status = 413
+    message_template = gettext_noop(
+        "You can import up to %(most)s files at a time. Nothing was saved. A zip archive can contain them all."
+    )
+
+
+class NothingToExportError(ChatsiteError):
+    """The user has no conversations."""
+
+    code = "nothing_to_export"
+    status = 404
+    message_template = gettext_noop("No conversations yet.")
+
+
+class ImportFileRequiredError(ChatsiteError):
+    """No file was selected."""
+
+    code = "import_file_required"
+    status = 422
+    message_template = gettext_noop("Choose a file first.")
+
+
+class UnreadableError(ChatsiteError):
+    """The base class of errors in a file or in one of its conversations."""
+
+    code = "unreadable"
+    status = 422
+    message_template = gettext_noop("This part of the file is damaged.")
+
+
+class MessageTooLargeError(UnreadableError):
+    """A message of the import is too long."""
+
+    code = "imported_message_too_long"
+    message_template = gettext_noop("One of its messages has more than a million characters.")
+
+
+class NoConversationError(UnreadableError):
+    """The record is no conversation in a known format."""
+
+    code = "no_conversation"
+    message_template = gettext_noop("This is not a conversation in a supported format.")
+
+
+class NothingWrittenError(UnreadableError):
+    """The conversation has no text."""
+
+    code = "nothing_written"
+    message_template = gettext_noop("It contains nothing that you or a model wrote.")
+
+
+class UnknownContentError(UnreadableError):
+    """The conversation has content, and none of it has a known form."""
+
+    code = "unknown_content"
+    message_template = gettext_noop("Its messages have a form that is not supported.")
+
+
+class ArchiveDamagedError(UnreadableError):
+    """The zip archive cannot be unpacked."""
+
+    code = "archive_damaged"
+    message_template = gettext_noop("This zip archive is damaged.")
+
+
+class ArchiveLockedError(UnreadableError):
+    """The zip archive has a password."""
+
+    code = "archive_locked"
+    message_template = gettext_noop("This zip archive is protected with a password.")
+
+
+class ArchiveTooDeepError(UnreadableError):
+    """An archive lies in an archive that is in the archive itself."""
+
+    code = "archive_too_deep"
+    message_template = gettext_noop("This archive is inside an archive inside another one. Unpack it first.")
+
+
+class ArchiveBombError(UnreadableError):
+    """The zip archive unpacks to far more than its size."""
+
+    code = "archive_bomb"
+    message_template = gettext_noop("This zip archive expands to more data than is allowed.")
+
+
+class NothingFoundError(UnreadableError):
+    """The file has no conversations."""
+
+    code = "no_conversations_found"
+    message_template = gettext_noop("No conversations were found in this file.")
+
+
+class RecordDamagedError(UnreadableError):
+    """A part of the file is no JSON."""
+
+    code = "record_damaged"
+    message_template = gettext_noop("This part of the file is damaged.")
+
+
+class RecordTooLargeError(UnreadableError):
+    """A conversation of the file takes too much memory."""
+
+    code = "record_too_large"
+    message_template = gettext_noop("It is larger than 32 MB.")
+
+
+class RecordTooDeepError(UnreadableError):
+    """A record of the file is nested too deeply."""
+
+    code = "record_too_deep"
+    message_template = gettext_noop("It has too many levels for a conversation.")
+
+
+class NotJsonError(UnreadableError):
+    """The file has no known format."""
+
+    code = "not_json"
+    message_template = gettext_noop("This is not a JSON file, Markdown file or zip archive.")
+
+
+class UnknownFormatError(UnreadableError):
+    """The file is JSON and has no conversation in a known format."""
+
+    code = "unknown_format"
+    message_template = gettext_noop("This file is not an export that can be imported. See the list of supported files.")
+
+
+class UnsupportedProductError(UnreadableError):
+    """The file is an export of a `product` that cannot be read."""
+
+    code = "unsupported_product"
+    message_template = gettext_noop(
+        "Exports from %(product)s cannot be imported yet. If it can save chats as Markdown, import those files instead."
+    )
+
+
+class NoConversationsInFileError(UnreadableError):
+    """The file is a part of a `product`'s archive that never contains conversations; `name` is the file that does."""
+
+    code = "no_conversations_in_file"
+    message_template = gettext_noop(
+        "This file from %(product)s contains no conversations. Choose %(name)s from the same archive, or all of it."
+    )
+
+
+class ArchivePageError(UnreadableError):
+    """The file is the web page in an archive of ChatGPT, which shows what its JSON contains."""
+
+    code = "archive_page"
+    message_template = gettext_noop(
+        "This is the web page of a ChatGPT archive. Choose conversations.json from the same archive, or all of it."
+    )
+
+
+class TakeoutPageError(UnreadableError):
+    """The activity of Gemini was exported as a web page."""
+
+    code = "takeout_page"
+    message_template = gettext_noop(
+        "This is Google Takeout as HTML. In Takeout, choose JSON as the format of My Activity and import that archive."
+    )
+
+
+class OtherArchiveError(UnreadableError):
+    """The file is an archive of another `kind` than zip."""
+
+    code = "other_archive"
+    message_template = gettext_noop(
+        "This is a %(kind)s archive. Unpack it and import the files in it, or pack them as a zip archive."
+    )
+
+
+class OtherEncodingError(UnreadableError):
+    """The file is a text in another `encoding` than UTF-8."""
+
+    code = "other_encoding"
+    message_template = gettext_noop("This file is encoded as %(encoding)s. Save it as UTF-8 and import it again.")
+
+
+class TemplateError(UnreadableError):
+    """The file has placeholders in the place of values."""
+
+    code = "template"
+    message_template = gettext_noop("This is a template with placeholders, not an export.")
+
+
+class NotesWithoutRolesError(UnreadableError):
+    """So many Markdown files have no headings that say who wrote what; takes `count`."""
+
+    code = "notes_without_roles"
+    message_template = gettext_noop(
+        "Markdown files have to say who wrote what. Add headings such as “User” and “Assistant” and import them again "
+        "(files: %(count)s)."
+    )
+
+
+class MoreUnknownRecordsError(UnreadableError):
+    """So many more parts of a file are no conversations; takes `count`."""
+
+    code = "more_unknown_records"
+    message_template = gettext_noop(
+        "More parts of the file that are not conversations in a supported format: %(count)s."
+    )
+
+
+class NewerVersionError(UnreadableError):
+    """The file has a later version of the export format."""
+
+    code = "newer_version"
+    message_template = gettext_noop("This export is from a newer version of chatsite and cannot be imported.")
+
+
+class UploadIncompleteError(ChatsiteError):
+    """The upload ended before the file was complete."""
+
+    code = "upload_incomplete"
+    message_template = gettext_noop("The upload was incomplete. Try again.")
+
+
+class ImportCrashedError(ChatsiteError):
+    """Several processes died while they read the file."""
+
+    code = "import_crashed"
+    status = 500
+    message_template = gettext_noop("Importing this file failed repeatedly and was stopped.")
+
+
+class ImportCollidedError(ChatsiteError):
+    """Another process stored the same conversation at the same time."""
+
+    code = "import_collided"
+    status = 409
+    message_template = gettext_noop("A conflict occurred while saving. Import the file again.")
+
+
+class ImportBrokenError(ChatsiteError):
+    """The import failed because of an error of the site."""
+
+    code = "import_broken"
+    status = 500
+    message_template = gettext_noop("Something went wrong on our side while importing this file.")

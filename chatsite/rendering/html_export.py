@@ -1,0 +1,140 @@
+"""Conversations as one HTML document with its styles and its search, to be read without the site.
+
+Its policy lets nothing but its own script run and nothing be fetched, whatever the conversations hold.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+STYLES = """
+body { display: block; block-size: auto; overflow: auto }
+.archive { padding-block: 2rem 4rem }
+.archive > h1 { font-size: clamp(1.6rem, 1.2rem + 1.8vw, 2.1rem); line-height: 1.2; letter-spacing: -0.02em }
+.archive > h1 + p { margin-block: 0.4rem 1.25rem; color: var(--text-2); font-size: 0.875rem }
+.archive [type="search"] { inline-size: 100% }
+.archive nav { margin-block: 1.25rem 2.5rem }
+.archive nav li { border-block-end: 1px solid var(--line) }
+.archive nav a { display: flex; justify-content: space-between; gap: 1rem; padding-block: 0.5rem }
+.archive nav a { align-items: baseline; text-decoration: none }
+.archive nav span { min-inline-size: 0; overflow-wrap: anywhere; color: var(--text-1) }
+.archive time { flex: none; color: var(--text-2); font-size: 0.8125rem; font-variant-numeric: tabular-nums }
+.conversation { padding-block: 1.5rem 2rem; border-block-start: 1px solid var(--line); content-visibility: auto;
+  contain-intrinsic-size: auto 60rem }
+.conversation > h2 { font-size: 1.3rem; line-height: 1.3; overflow-wrap: anywhere }
+.by { margin-block-start: 0.35rem; color: var(--text-2); font-size: 0.8125rem }
+.copy, .download { display: none }
+@media print { .archive nav, .archive [type="search"] { display: none } }
+"""
+SCRIPT = """
+const box = document.querySelector('[type=search]'), count = document.querySelector('[role=status]');
+const rows = [...document.querySelectorAll('nav a')].map(link => {
+  const talk = document.getElementById(decodeURIComponent(link.hash.slice(1)));
+  return [link.parentNode, talk, plain(talk.textContent)];
+});
+function plain(text) { return text.normalize('NFD').replace(/[\\u0300-\\u036f]/g, '').toLowerCase(); }
+box.hidden = false;
+box.addEventListener('input', () => {
+  const words = plain(box.value).split(/\\s+/).filter(Boolean);
+  let found = 0;
+  for (const [row, talk, text] of rows) {
+    const there = words.every(word => text.includes(word));
+    row.hidden = talk.hidden = !there;
+    found += there;
+  }
+  count.textContent = words.length ? found + ' / ' + rows.length : '';
+});
+"""
+_SCRIPT_HASH = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+_CONTENT_SECURITY_POLICY = (
+    f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{_SCRIPT_HASH}'; "
+    "base-uri 'none'; form-action 'none'"
+)
+
+
+@dataclass(frozen=True)
+class ExportLabels:
+    """The document's own texts, in the reader's language, whose code is `language`."""
+
+    language: str
+    title: str
+    description: str
+    search: str
+    contents: str
+    user_heading: str
+    answer_heading: str
+
+
+def document_start(labels: ExportLabels, styles: str) -> Markup:
+    """Render the document down to its list of conversations; `styles` are the site's own."""
+    return Markup(
+        '<!doctype html>\n<html lang="{}"><head><meta charset="utf-8">'
+        '<meta http-equiv="Content-Security-Policy" content="{}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        "<title>{}</title>\n<style>{}</style></head>\n"
+        '<body><main class="archive column"><h1>{}</h1><p>{}</p>'
+        '<input class="field" type="search" aria-label="{}" placeholder="{}" hidden><p role="status"></p>\n'
+        '<nav aria-label="{}"><ul>\n'
+    ).format(
+        labels.language,
+        _CONTENT_SECURITY_POLICY,
+        labels.title,
+        # Only `</` could end the element, and no style sheet of ours has that.
+        Markup((styles + STYLES).replace("</", "<\\/")),  # noqa: S704
+        labels.title,
+        labels.description,
+        labels.search,
+        labels.search,
+        labels.contents,
+    )
+
+
+def toc_entry(public_id: str, title: str, date: str) -> Markup:
+    """Render one line of the list of conversations."""
+    return Markup('<li><a href="#c{}"><span dir="auto">{}</span><time>{}</time></a></li>\n').format(
+        public_id, title, date
+    )
+
+
+def toc_end() -> Markup:
+    """Render the end of the list of conversations."""
+    return Markup("</ul></nav>\n")
+
+
+def conversation_start(public_id: str, title: str, date: str) -> Markup:
+    """Render the beginning of a conversation."""
+    return Markup('<article class="conversation" id="c{}"><h2 dir="auto">{}</h2><p class="by">{}</p>\n').format(
+        public_id, title, date
+    )
+
+
+def render_question(text: str, labels: ExportLabels) -> Markup:
+    """Render a question."""
+    return Markup(
+        '<section class="message"><h3 class="visually-hidden">{}</h3><p class="question" dir="auto">{}</p></section>\n'
+    ).format(labels.user_heading, text)
+
+
+def render_answer(blocks: Iterable[Markup], byline: str, labels: ExportLabels) -> Markup:
+    """Render an answer from the blocks of HTML that the site shows."""
+    body = Markup("").join(Markup('<div class="block">{}</div>').format(block) for block in blocks)
+    return Markup(
+        '<section class="message"><h3 class="visually-hidden">{}</h3>'
+        '<div class="prose">{}</div><p class="by">{}</p></section>\n'
+    ).format(labels.answer_heading, body, byline)
+
+
+def conversation_end() -> Markup:
+    """Render the end of a conversation."""
+    return Markup("</article>\n")
+
+
+def document_end() -> Markup:
+    """Render the end of the document, with its search."""
+    return Markup("</main><script>{}</script></body></html>\n").format(Markup(SCRIPT))  # noqa: S704

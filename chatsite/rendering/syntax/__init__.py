@@ -1,0 +1,1 @@
+"""What the Markdown parser reads beside CommonMark, and reads in another way."""

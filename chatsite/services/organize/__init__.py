@@ -1,0 +1,1 @@
+"""Tags, trash and undo."""

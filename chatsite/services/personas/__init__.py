@@ -1,0 +1,1 @@
+"""Personas: built-in ones and the users' own."""

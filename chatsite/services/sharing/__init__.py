@@ -1,0 +1,1 @@
+"""Shares: public, read-only pages of conversations."""

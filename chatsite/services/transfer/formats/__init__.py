@@ -1,0 +1,1 @@
+"""Export formats that can be imported, one module each."""

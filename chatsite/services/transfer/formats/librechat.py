@@ -1,0 +1,117 @@
+"""Parser of LibreChat exports: messages with `children` in them, or a flat list with `parentMessageId`.
+
+The nested form is as deep as the conversation is long, so it is walked without recursion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from chatsite.models import Role
+from chatsite.services.transfer import message_ordering
+from chatsite.services.transfer.coercion import (
+    as_dict,
+    as_list,
+    clean_message_text,
+    conversation_title,
+    external_id,
+    parse_datetime,
+    single_line,
+)
+from chatsite.services.transfer.formats.attachments import mention_attachment, mention_image
+from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
+from chatsite.services.transfer.omissions import Omissions, OmittedKind
+
+MAX_MESSAGES = 50_000
+OMITTED_PARTS = {"think": OmittedKind.THOUGHTS, "tool_call": OmittedKind.TOOL_CALL}
+IMAGE_PARTS = {"image_file", "image_url"}
+
+
+def is_conversation(record: Mapping[str, Any]) -> bool:
+    """Return whether an object is a conversation of LibreChat."""
+    messages = as_list(record.get("messages")) or as_list(record.get("messagesTree"))
+    return bool(messages) and ("conversationId" in record or "isCreatedByUser" in as_dict(messages[0]))
+
+
+def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
+    """Parse a conversation of a LibreChat export. Raises MessageTooLargeError."""
+    options = as_dict(record.get("options"))
+    tree = as_list(record.get("messages")) or as_list(record.get("messagesTree"))
+    model = single_line(options.get("model"), 200)
+    omitted = Omissions()
+    messages = []
+    for keys, each in _iter_messages(tree):
+        messages.append(_parse_message(each, keys, omitted, model=model))
+    ordered = message_ordering.parents_first(message_ordering.sort_by_time(messages))
+    created_at = parse_datetime(record.get("createdAt") or options.get("createdAt"))
+    source_id = external_id(record.get("conversationId")) or message_ordering.derive_source_id(ordered, created_at)
+    return ImportedConversation(
+        import_source_id=f"librechat:{source_id}",
+        original_source_id=f"librechat:{source_id}",
+        title=conversation_title(record.get("title") or options.get("title")),
+        messages=message_ordering.with_one_active_version(ordered, ordered[-1].source_key if ordered else None),
+        created_at=created_at,
+        updated_at=parse_datetime(record.get("updatedAt") or options.get("updatedAt")),
+        omitted=omitted,
+    )
+
+
+def _iter_messages(tree: list[Any]) -> Iterator[tuple[tuple[str, str | None], Mapping[str, Any]]]:
+    """Yield each message with its key and the key of its parent; a parent before its children.
+
+    A message of a flat list without a parent follows the one before it.
+    """
+    waiting: list[tuple[Mapping[str, Any], str | None]] = [(as_dict(each), None) for each in reversed(tree)]
+    previous_key: str | None = None
+    for number in range(MAX_MESSAGES):
+        if not waiting:
+            return
+        message, outer_key = waiting.pop()
+        key = external_id(message.get("messageId")) or f"#{number}"
+        named_key = external_id(message.get("parentMessageId"))
+        parent_key = outer_key or named_key or (None if "children" in message else previous_key)
+        yield (key, parent_key), message
+        previous_key = key
+        waiting += [(as_dict(child), key) for child in reversed(as_list(message.get("children")))]
+
+
+def _parse_message(
+    record: Mapping[str, Any], keys: tuple[str, str | None], omitted: Omissions, *, model: str | None
+) -> ImportedMessage:
+    """Parse a message; `model` is the one of the conversation. Raises MessageTooLargeError."""
+    text = _message_text(record, omitted)
+    role = Role.USER if record.get("isCreatedByUser") is True or record.get("sender") == "User" else Role.ASSISTANT
+    # Plugins and agents have only the name of who answered.
+    model = single_line(record.get("model"), 200) or single_line(record.get("sender"), 200) or model
+    return ImportedMessage(
+        source_key=keys[0],
+        parent_key=keys[1],
+        role=role if text else None,
+        text=text,
+        created_at=parse_datetime(record.get("createdAt")),
+        import_source_id=external_id(record.get("messageId")),
+        generations=[{"model": model}] if model and role is Role.ASSISTANT else [],
+    )
+
+
+def _message_text(record: Mapping[str, Any], omitted: Omissions) -> str:
+    """Return the text of a message, or else its parts of the type `text`, with the names of images and files.
+
+    Counts in `omitted` what is left out of it.
+    """
+    text = record["text"].strip() if isinstance(record.get("text"), str) else ""
+    written = [text] if text else []
+    for part in map(as_dict, as_list(record.get("content"))):
+        kind = str(part.get("type"))
+        if kind in IMAGE_PARTS:
+            written.append(mention_image(as_dict(part.get(kind)).get("filename"), omitted))
+        elif kind != "text":
+            omitted[OMITTED_PARTS.get(kind, OmittedKind.UNKNOWN)] += 1
+        elif not text:
+            # The text of a part is an object with the text as its `value` in some versions.
+            value = as_dict(part.get("text")).get("value", part.get("text"))
+            written.append(value if isinstance(value, str) else "")
+    for file in map(as_dict, as_list(record.get("files"))):
+        written.append(mention_attachment(file.get("filename"), omitted, media_type=file.get("type")))
+    return clean_message_text("\n\n".join(filter(None, written)))

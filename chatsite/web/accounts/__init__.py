@@ -1,0 +1,1 @@
+"""Pages about the identity of a user."""

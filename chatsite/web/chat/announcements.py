@@ -1,0 +1,118 @@
+"""Announcements: sentences for screen readers while an answer is written, about its state and of its text.
+
+Each sentence is sent once, however often the connection breaks: the number of sentences sent travels in the ids of the
+events, and in the address of the stream that a page opens first.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+
+from flask_babel import get_locale, gettext
+
+from chatsite.models import Message
+from chatsite.rendering.blocks import BlockStream
+from chatsite.rendering.sentences import SpokenLabels, split_sentences
+from chatsite.services.chat.generation_progress import GenerationSnapshot
+from chatsite.web.chat.views import build_generation_status
+from chatsite.web.core.preferences import current_preferences
+from chatsite.web.core.templating import render_macro
+
+# Frequent changes of a live region interrupt screen readers, so new sentences are collected for this long.
+ANNOUNCEMENT_PAUSE_SECONDS = 1.0
+
+
+def count_announced(message: Message, snapshot: GenerationSnapshot | None) -> int:
+    """Count the sentences already in the rendered page, so that the live region does not repeat them.
+
+    Returns 0 for provisional text, which may still become another text.
+    """
+    if snapshot and snapshot.is_provisional:
+        return 0
+    blocks = BlockStream()
+    blocks.feed(message.text + (snapshot.text if snapshot else ""))
+    return len(_GrowingSentences(blocks).complete_sentences())
+
+
+class Announcer:
+    """The announcements of one answer for one page.
+
+    `announced` is the number of sentences of the answer that the page has received.
+    """
+
+    def __init__(self, message: Message, announced: int) -> None:
+        # The answers of a comparison are written at the same time, and would interrupt each other.
+        self._is_silent = message.in_comparison or current_preferences().voice == "states"
+        self.announced = announced
+        self._announced_at = time.monotonic()
+        self._sentences = _GrowingSentences(BlockStream())
+
+    def track_blocks(self, blocks: BlockStream) -> None:
+        """Take the sentences to announce from `blocks` from now on."""
+        self._sentences = _GrowingSentences(blocks)
+
+    def next_announcement(self, snapshot: GenerationSnapshot) -> str:
+        """Return the text to announce now: the queue position, or the sentences completed since the last call.
+
+        Returns an empty string within ANNOUNCEMENT_PAUSE_SECONDS of the last announcement, and for provisional text.
+        """
+        if time.monotonic() - self._announced_at < ANNOUNCEMENT_PAUSE_SECONDS or snapshot.is_provisional:
+            return ""
+        is_waiting = snapshot.queue_position is not None
+        announcement = (
+            render_macro("messages/_status.html", "generation_status", build_generation_status(snapshot))
+            if is_waiting
+            else self._take_new(self._sentences.complete_sentences())
+        )
+        if announcement:
+            self._announced_at = time.monotonic()
+        return announcement
+
+    def remaining_announcement(self, text: str) -> str:
+        """Return the sentences of the finished `text` that were not announced yet."""
+        blocks = BlockStream()
+        blocks.feed(text)
+        return self._take_new(_GrowingSentences(blocks).all_sentences())
+
+    def _take_new(self, spoken: list[str]) -> str:
+        new, self.announced = spoken[self.announced :], max(self.announced, len(spoken))
+        return "" if self._is_silent else " ".join(new)
+
+
+class _GrowingSentences:
+    """The sentences of blocks that grow. Sentences of finished blocks are split once and kept."""
+
+    def __init__(self, blocks: BlockStream) -> None:
+        self._blocks = blocks
+        self._finished: list[str] = []
+        self._split_blocks = 0
+
+    def complete_sentences(self) -> list[str]:
+        """Return all sentences that are complete; the open block may still add to its last one."""
+        for source in self._blocks.finished[self._split_blocks :]:
+            self._finished += split_sentences(source, True, _current_labels())
+        self._split_blocks = len(self._blocks.finished)
+        return [*self._finished, *split_sentences(self._blocks.open, False, _current_labels())]
+
+    def all_sentences(self) -> list[str]:
+        """Return all sentences, including the last one of the open block, once nothing follows."""
+        return [
+            *self.complete_sentences()[: len(self._finished)],
+            *split_sentences(self._blocks.open, True, _current_labels()),
+        ]
+
+
+def _current_labels() -> SpokenLabels:
+    return _labels_for(str(get_locale()))
+
+
+@lru_cache
+def _labels_for(_language: str) -> SpokenLabels:
+    """Return the labels in the locale of the current request; `_language` is the key of the cache.
+
+    The cache matters because every block asks for the labels.
+    """
+    return SpokenLabels(
+        code=gettext("Code."), code_in_language=gettext("Code in %(language)s."), formula=gettext("Formula.")
+    )

@@ -1,0 +1,1 @@
+"""Pages about models, and the model picker."""

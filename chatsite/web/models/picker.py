@@ -1,0 +1,210 @@
+"""The model picker: available models and presets, and the choice in a submitted form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from flask import Flask, request
+from flask_babel import gettext
+
+from chatsite.engine.types import Preset
+from chatsite.errors import ModelNotFoundError, TooFewModelsError, gettext_noop
+from chatsite.models import Conversation, Generation, Message, Persona
+from chatsite.services.accounts import user_settings
+from chatsite.services.chat import chat_settings, comparisons
+from chatsite.services.chat.chat_settings import ChatSettings
+from chatsite.services.chat.variations import Variation
+from chatsite.services.models import catalog, choice
+from chatsite.services.models.catalog import ModelCard
+from chatsite.services.models.choice import BEAM_FAMILIES, ModelChoice
+from chatsite.web.core.identity import catalog_config, current_user
+from chatsite.web.models import settings_form
+
+# Name and meaning of each preset: for families that use beam search by default, for the ones that do one task for each
+# message, and for all others.
+BEAM_SEARCH_PRESETS = {
+    Preset.PRECISE: (gettext_noop("precise"), gettext_noop("Compares ten drafts and keeps the best.")),
+    Preset.BALANCED: (gettext_noop("fast"), gettext_noop("One answer, word by word.")),
+    Preset.CREATIVE: (gettext_noop("creative"), gettext_noop("One answer with more surprising words.")),
+}
+TASK_PRESETS = {
+    Preset.PRECISE: (gettext_noop("precise"), gettext_noop("Compares four drafts and keeps the best.")),
+    Preset.BALANCED: (gettext_noop("balanced"), gettext_noop("Always chooses the most likely word.")),
+    Preset.CREATIVE: (gettext_noop("creative"), gettext_noop("One answer with more surprising words.")),
+}
+SAMPLING_PRESETS = {
+    Preset.PRECISE: (gettext_noop("precise"), gettext_noop("Chooses the most likely words, with few surprises.")),
+    Preset.BALANCED: (gettext_noop("balanced"), gettext_noop("The style recommended for this model.")),
+    Preset.CREATIVE: (gettext_noop("creative"), gettext_noop("More surprising words; goes off track more often.")),
+}
+VARIATION_NOTICES = {
+    Variation.SHORTER: gettext_noop("You asked for a shorter answer"),
+    Variation.SIMPLER: gettext_noop("You asked for a simpler answer"),
+}
+PRESET_LABELS_BY_FAMILY = {"text-to-text": TASK_PRESETS, **dict.fromkeys(BEAM_FAMILIES, BEAM_SEARCH_PRESETS)}
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of the model picker: its `value` in a form, label, description, and whether it is selected."""
+
+    value: str
+    label: str
+    description: str
+    is_selected: bool
+
+
+@dataclass(frozen=True)
+class ModelPicker:
+    """The model that answers next, with all available models and presets.
+
+    `is_unavailable` says that the weights of the model are not on this machine. `persona` names the settings of the
+    conversation. All selected `compare_options` answer the next question.
+    """
+
+    model_title: str
+    preset: str
+    is_unavailable: bool
+    models: list[Option]
+    presets: list[Option]
+    persona: str = ""
+    compare_options: tuple[Option, ...] = ()
+
+
+def init_app(app: Flask) -> None:
+    """Register the template global `model_title`."""
+    app.jinja_env.globals.update(model_title=model_title)
+
+
+def requested_choice(conversation: Conversation | None) -> ModelChoice:
+    """Return the model choice in the form or address of the request, or else the one of the conversation.
+
+    Raises ModelNotAvailableError, InvalidPresetError, PersonaNotFoundError.
+    """
+    model, preset = request.values.get("model"), request.values.get("preset")
+    if conversation is None:
+        persona = settings_form.requested_persona() if model is None else None
+        if isinstance(persona, Persona) and persona.model and choice.is_available(catalog_config(), persona.model):
+            model, preset = persona.model, persona.preset
+        return choice.get_for_new_chat(catalog_config(), current_user(), model, preset=preset)
+    return choice.get_for_next_answer(catalog_config(), conversation, model, preset=preset)
+
+
+def requested_choices(conversation: Conversation | None) -> list[ModelChoice]:
+    """Return the model choices for the next question; more than one for a comparison.
+
+    The current choice comes first if it takes part. Raises TooFewModelsError if the number of models is not between 2
+    and `MAX_COMPARED`, ModelNotAvailableError, InvalidPresetError, PersonaNotFoundError.
+    """
+    names = set(request.form.getlist("compare"))
+    if not names:
+        return [requested_choice(conversation)]
+    if not 2 <= len(names) <= comparisons.MAX_COMPARED:
+        raise TooFewModelsError
+    current_choice = requested_choice(conversation)
+    other_choices = [
+        choice.validate(catalog_config(), name, None) for name in sorted(names) if name != current_choice.model
+    ]
+    return [current_choice, *other_choices] if current_choice.model in names else other_choices
+
+
+def requested_settings(model_choice: ModelChoice | None = None) -> ChatSettings | None:
+    """Return the settings of the persona with which a new conversation starts, or None without a persona.
+
+    Raises PersonaNotFoundError, and InstructionsTooLargeForContextError if the instructions leave the model of
+    `model_choice` too little of its context window.
+    """
+    persona = settings_form.requested_persona()
+    if persona is None:
+        return None
+    persona_settings = settings_form.persona_settings(persona)
+    if model_choice and model_choice.model:
+        chat_settings.require_fits_context(
+            persona_settings.instructions or "",
+            catalog.get_card(catalog_config(), model_choice.model),
+            user_settings.get_instructions(current_user()),
+        )
+    return persona_settings
+
+
+def build_model_picker(conversation: Conversation | None) -> ModelPicker:
+    """Build the model picker of a conversation, or of a new one from the address of the request.
+
+    Raises ModelNotAvailableError, InvalidPresetError, PersonaNotFoundError for values in the address.
+    """
+    config = catalog_config()
+    current_choice = ModelChoice(conversation.model, conversation.preset) if conversation else requested_choice(None)
+    model_name = current_choice.model or catalog.default_name(config)
+    available_models = catalog.list_available(config)
+    selected_model = next((card for card in available_models if card.name == model_name), None)
+    family = selected_model.entry.family if selected_model else ""
+    default_preset = choice.default_preset(family)
+    labels = PRESET_LABELS_BY_FAMILY.get(family, SAMPLING_PRESETS)
+    selected_preset = current_choice.preset if current_choice.preset in labels else default_preset
+    return ModelPicker(
+        model_title=model_title(model_name),
+        preset=labels[Preset(selected_preset)][0],
+        is_unavailable=selected_model is None,
+        models=_model_options(available_models, model_name),
+        # The default preset is sent as an empty value and stored as None, so that a later change of it applies.
+        presets=[
+            Option("" if key == default_preset else key, *labels[key], is_selected=key == selected_preset)
+            for key in Preset
+        ],
+        persona=_persona_label(conversation),
+        compare_options=_compare_options(available_models),
+    )
+
+
+def _persona_label(conversation: Conversation | None) -> str:
+    """Return the name of the settings of a conversation, or an empty string if it has none."""
+    settings = chat_settings.read_from(conversation) if conversation else requested_settings()
+    if not settings:
+        return ""
+    return settings.persona or str(gettext("custom settings"))
+
+
+def model_title(model_name: str) -> str:
+    """Return the title of a model, or `model_name` itself if the catalog does not know it."""
+    try:
+        return catalog.get_card(catalog_config(), model_name).entry.title
+    except ModelNotFoundError:
+        return model_name
+
+
+def change_notice(generation: Generation | None, variation: Variation | None = None) -> str:
+    """Return the change notice above the answer of `generation`, or an empty string if nothing changed.
+
+    `variation` is what was asked of this answer alone.
+    """
+    if generation is None:
+        return ""
+    settings_notice = gettext(VARIATION_NOTICES[variation]) if variation else settings_form.settings_notice(generation)
+    return _change_sentence(generation.model if generation.model_changed else None, settings_notice)
+
+
+def next_change_notice(conversation: Conversation | None, last_message: Message | None) -> str:
+    """Return the change notice above the next answer, or an empty string if nothing changed since `last_message`."""
+    last_generation = last_message.generation if last_message else None
+    if last_message is None or conversation is None or last_generation is None or last_message.in_comparison:
+        return ""
+    new_model = conversation.model if last_generation.model != conversation.model else None
+    return _change_sentence(new_model, settings_form.next_settings_notice(conversation, last_generation))
+
+
+def _change_sentence(model: str | None, settings_notice: str) -> str:
+    sentences = [gettext("Answers from here on are by %(model)s", model=model_title(model))] if model else []
+    return " · ".join([*sentences, settings_notice] if settings_notice else sentences)
+
+
+def _compare_options(available_models: Iterable[ModelCard]) -> tuple[Option, ...]:
+    """Return the models to compare. A comparison is for one question, so a form after it has none selected."""
+    selected_names = request.values.getlist("compare") if request.blueprint == "model_choice" else []
+    return tuple(Option(card.name, card.entry.title, "", card.name in selected_names) for card in available_models)
+
+
+def _model_options(available_models: Iterable[ModelCard], selected_name: str) -> list[Option]:
+    return [
+        Option(card.name, card.entry.title, card.entry.purpose, card.name == selected_name) for card in available_models
+    ]

@@ -1,0 +1,1 @@
+"""Archive, tags, trash, undo and bulk actions."""

@@ -1,0 +1,1 @@
+"""Sharing a conversation, and the public page of a share."""

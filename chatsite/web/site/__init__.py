@@ -1,0 +1,1 @@
+"""Overview, preferences, shortcuts, installable app."""

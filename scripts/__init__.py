@@ -1,0 +1,1 @@
+"""What installs, releases and publishes the project; no part of the site."""

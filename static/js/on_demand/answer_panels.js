@@ -1,0 +1,33 @@
+// The menus of answers, one popover for all of them, and the prompt report beside the conversation.
+
+const on = addEventListener;
+const id = (name) => document.getElementById(name);
+
+async function open(link, place) {
+  await htmx.ajax("GET", link.href, { source: link, target: `#${place}`, swap: "innerHTML show:none" });
+  // Where the menu was opened from is where it stands, and where the focus goes back to.
+  if (place === "answer-menu") id(place).showPopover({ source: link });
+}
+
+function closePanel(close) {
+  id("report-panel").replaceChildren();
+  document.querySelector(`${close.hash} .signature`)?.focus();
+}
+
+export function useTool(tool) {
+  if (tool.matches(".note-close")) tool.parentElement.remove();
+  else if (tool.matches(".report-panel-close")) closePanel(tool);
+  else open(tool, tool.matches(".signature, .report-entry") ? "report-panel" : "answer-menu");
+}
+
+// What was chosen is done, and the menu with it.
+on("click", ({ target }) => target.closest?.("#answer-menu .action") && id("answer-menu").hidePopover());
+
+// Before the other listeners: the key belongs to the panel, and stops no answer.
+on("keydown", (event) => {
+  const close = event.key === "Escape" && event.target.closest?.("#report-panel")?.querySelector(".report-panel-close");
+  if (!close) return;
+  event.stopImmediatePropagation();
+  event.preventDefault();
+  closePanel(close);
+}, true);

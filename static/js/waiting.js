@@ -1,0 +1,13 @@
+// What was done with the waiting message took its buttons away: one goes on in the box, where its text may be again.
+
+addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
+  if (!/waiting-message/.test(ctx.request?.action)) return;
+  const text = document.getElementById("text");
+  const returned = document.getElementById("returned");
+  if (returned) {
+    text.value = [returned.textContent, text.value].filter(Boolean).join("\n\n");
+    returned.remove();
+    htmx.trigger(text, "input");
+  } else if (matchMedia("(pointer: coarse)").matches) return;
+  text.focus();
+});
