@@ -43,6 +43,7 @@ class Message(Base):
             "ix_message_inactive",
             "conversation_id",
             "id",
+            "parent_id",
             sqlite_where=text("is_active = 0"),
             postgresql_where=text("NOT is_active"),
         ),

@@ -15,7 +15,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_message_inactive",
         "message",
-        ["conversation_id", "id"],
+        ["conversation_id", "id", "parent_id"],
         sqlite_where=sa.text("is_active = 0"),
         postgresql_where=sa.text("NOT is_active"),
     )
