@@ -13,7 +13,14 @@ from chatsite.errors import InstructionsTooLargeForContextError, InstructionsToo
 from chatsite.models import AnonymousUser, Conversation, Generation, Message, Status, User
 from chatsite.runner.prompt_reports import serialize_prompt_report
 from chatsite.services.accounts import user_settings
-from chatsite.services.chat import chat_settings, generation_leases, generations, message_tree, messages, prompt_report
+from chatsite.services.chat import (
+    chat_settings,
+    generation_leases,
+    message_tree,
+    messages,
+    prompt_report,
+    reruns,
+)
 from chatsite.services.chat.chat_settings import ChatSettings
 from chatsite.services.models import catalog, choice
 from chatsite.services.models.catalog import CatalogConfig
@@ -126,7 +133,7 @@ def test_continue_keeps_them_and_retry_and_regenerate_read_new_ones(people: Peop
     answer = begin(people)
     finish("length")
     user_settings.update_instructions(people.alice, "Other.")
-    generations.rerun(messages.get(people.alice, answer.public_id), keep_text=True, limits=LIMITS, choice=SCRIPT)
+    reruns.queue(messages.get(people.alice, answer.public_id), keep_text=True, limits=LIMITS, choice=SCRIPT)
     assert finish().instructions == (SECRET,)
     written, again = messages.get(people.alice, answer.public_id), messages.Regeneration(SCRIPT)
     messages.regenerate_answer(people.alice, written, limits=LIMITS, regeneration=again)

@@ -21,7 +21,13 @@ from chatsite.models import Conversation, Generation, Message, Status
 from chatsite.runner.loop import Runner
 from chatsite.runner.prompt_reports import serialize_prompt_report
 from chatsite.services.accounts import users
-from chatsite.services.chat import chat_settings, generation_leases, generations, messages, prompt_report
+from chatsite.services.chat import (
+    chat_settings,
+    generation_leases,
+    messages,
+    prompt_report,
+    reruns,
+)
 from chatsite.services.chat.chat_settings import ChatSettings
 from chatsite.services.models import catalog
 from chatsite.services.models.catalog import CatalogConfig
@@ -163,9 +169,9 @@ def test_continue_keeps_settings_and_retry_uses_new(people: People) -> None:
     answer = begin(people, TUTOR)
     finish(reason="length")
     chat_settings.update(answer.conversation, ChatSettings(None, "Be quick.", {}))
-    generations.rerun(messages.get(people.alice, answer.public_id), keep_text=True, limits=LIMITS)
+    reruns.queue(messages.get(people.alice, answer.public_id), keep_text=True, limits=LIMITS)
     assert finish(Status.FAILED, "error", text="").instructions[0] == "Be patient."
-    generations.rerun(messages.get(people.alice, answer.public_id), keep_text=False, limits=LIMITS)
+    reruns.queue(messages.get(people.alice, answer.public_id), keep_text=False, limits=LIMITS)
     assert finish().instructions == ("Be quick.",)
 
 

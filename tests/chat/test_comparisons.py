@@ -7,7 +7,15 @@ import pytest
 from chatsite.database import write_transaction
 from chatsite.errors import AnswerRunningError, NotFoundError, UserQueueFullError
 from chatsite.models import LocalModel, Message, ModelState, Status
-from chatsite.services.chat import comparisons, generation_leases, generations, message_pages, message_tree, messages
+from chatsite.services.chat import (
+    comparisons,
+    generation_leases,
+    generations,
+    message_pages,
+    message_tree,
+    messages,
+    reruns,
+)
 from chatsite.services.chat.messages import Exchange
 from chatsite.services.models import choice
 from chatsite.services.models.catalog import CatalogConfig
@@ -131,7 +139,7 @@ def test_retry_in_comparison_uses_same_model(people: People) -> None:
     failed = comparisons.list_compared(fresh(people, turn.answer))[1]
     model_choice = choice.get_for_rerun(CatalogConfig("scripted"), fresh(people, failed), keep_text=False)
     assert model_choice == ModelChoice("smollm2-135m-instruct", "creative")
-    generations.rerun(fresh(people, failed), keep_text=False, limits=LIMITS, choice=model_choice)
+    reruns.queue(fresh(people, failed), keep_text=False, limits=LIMITS, choice=model_choice)
     assert answer_all() == ["smollm2-135m-instruct"]
     assert len(comparisons.list_compared(fresh(people, turn.answer))) == 2
 

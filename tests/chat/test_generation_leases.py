@@ -12,7 +12,13 @@ from chatsite.engine.types import Turn
 from chatsite.errors import CannotRerunError
 from chatsite.models import Chunk, Generation, Message, RunnerState, Status, User
 from chatsite.services import leases
-from chatsite.services.chat import generation_leases, generation_progress, generations, messages
+from chatsite.services.chat import (
+    generation_leases,
+    generation_progress,
+    generations,
+    messages,
+    reruns,
+)
 from chatsite.services.chat.generation_leases import ClaimedGeneration, GenerationUpdate
 from chatsite.services.models import runners
 from tests.conftest import LIMITS, People
@@ -200,7 +206,7 @@ def test_queue_positions_start_at_one_in_lease_order(people: People) -> None:
 def test_retry_discards_previous_text(people: People) -> None:
     answer = ask(people.alice, "t1")
     say(claim_one(), "Broken", status=Status.FAILED, finish_reason="error", error="It broke.")
-    generations.rerun(fresh(answer, people.alice), keep_text=False, limits=LIMITS)
+    reruns.queue(fresh(answer, people.alice), keep_text=False, limits=LIMITS)
     claim = claim_one()
     assert (claim.prefix_text, claim.attempts) == ("", 1)
     say(claim, "Whole", status=Status.DONE, finish_reason="end")
@@ -214,7 +220,7 @@ def test_continue_appends_to_text(people: People) -> None:
     message = fresh(answer, people.alice)
     assert generations.can_continue(message)
     assert not generations.can_retry(message)
-    generations.rerun(message, keep_text=True, limits=LIMITS)
+    reruns.queue(message, keep_text=True, limits=LIMITS)
     claim = claim_one()
     assert claim.prefix_text == "One"
     say(claim, " two", status=Status.DONE, finish_reason="end")
@@ -225,7 +231,7 @@ def test_duplicate_retry_queues_one_generation(people: People) -> None:
     answer = ask(people.alice, "t1")
     say(claim_one(), "Broken", status=Status.FAILED, finish_reason="error")
     for _ in range(2):
-        generations.rerun(fresh(answer, people.alice), keep_text=False, limits=LIMITS)
+        reruns.queue(fresh(answer, people.alice), keep_text=False, limits=LIMITS)
     assert len(generation_leases.claim("first", 5, 5, max_attempts=2)) == 1
 
 
@@ -234,7 +240,7 @@ def test_finished_answer_cannot_be_repeated(people: People) -> None:
     say(claim_one(), "Done", status=Status.DONE, finish_reason="end")
     for keep_text in (True, False):
         with pytest.raises(CannotRerunError):
-            generations.rerun(fresh(answer, people.alice), keep_text=keep_text, limits=LIMITS)
+            reruns.queue(fresh(answer, people.alice), keep_text=keep_text, limits=LIMITS)
 
 
 def test_only_the_last_answer_can_be_repeated(people: People) -> None:
@@ -245,7 +251,7 @@ def test_only_the_last_answer_can_be_repeated(people: People) -> None:
     failed = turn.answer
     messages.post_message(people.alice, turn.conversation, messages.NewMessage("Two", "t2"), limits=LIMITS)
     with pytest.raises(CannotRerunError):
-        generations.rerun(fresh(failed, people.alice), keep_text=False, limits=LIMITS)
+        reruns.queue(fresh(failed, people.alice), keep_text=False, limits=LIMITS)
 
 
 def test_progress_skips_deleted_generations(people: People) -> None:

@@ -13,7 +13,13 @@ from chatsite.engine.scripted import build_report
 from chatsite.engine.types import GenerationOptions, Request, Turn
 from chatsite.models import Conversation, Generation, Message, Role, Status
 from chatsite.runner.prompt_reports import serialize_prompt_report
-from chatsite.services.chat import generation_leases, generations, message_pages, messages, prompt_report
+from chatsite.services.chat import (
+    generation_leases,
+    message_pages,
+    messages,
+    prompt_report,
+    reruns,
+)
 from chatsite.services.chat.generation_leases import GenerationUpdate
 from chatsite.services.chat.prompt_report import ContextUsage, PromptReport
 from tests.conftest import LIMITS, People
@@ -184,7 +190,7 @@ def test_continued_answer_counts_full_length(people: People) -> None:
     message = ask(people, "word " * 60)
     answer("word " * 40, Status.STOPPED)
     assert usage(message.conversation).used_tokens == 100
-    generations.rerun(fresh(people, message), keep_text=True, limits=LIMITS)
+    reruns.queue(fresh(people, message), keep_text=True, limits=LIMITS)
     answer("word " * 40)
     assert usage(message.conversation).used_tokens in range(135, 146)
 

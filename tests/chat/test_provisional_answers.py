@@ -8,7 +8,13 @@ from sqlalchemy import select, update
 
 from chatsite.database import db, utcnow, write_transaction
 from chatsite.models import Chunk, Generation, Message, Status
-from chatsite.services.chat import generation_leases, generation_progress, generations, messages
+from chatsite.services.chat import (
+    generation_leases,
+    generation_progress,
+    generations,
+    messages,
+    reruns,
+)
 from chatsite.services.chat.generation_leases import ClaimedGeneration, GenerationUpdate
 from chatsite.services.chat.generation_progress import GenerationSnapshot
 from tests.conftest import LIMITS, People
@@ -149,7 +155,7 @@ def test_draft_restarts_after_runner_loss(people: People) -> None:
 def test_draft_continuation_keeps_final_text(people: People) -> None:
     answer = ask(people)
     say(claim_one(), "Once upon", status=Status.DONE, finish_reason="length")
-    generations.rerun(fresh(people, answer), keep_text=True, limits=LIMITS)
+    reruns.queue(fresh(people, answer), keep_text=True, limits=LIMITS)
     say(claim_one(), " a midnight")
     generation_leases.release("first")
     again = claim_one("second")
@@ -172,7 +178,7 @@ def test_switch_to_fast_requeues_answer_with_balanced_preset(people: People) -> 
     answer = ask(people)
     claim = claim_one()
     say(claim, "The cat")
-    generations.switch_to_fast(fresh(people, answer))
+    reruns.switch_to_fast(fresh(people, answer))
     # The runner that weighs it is told that it is its work no longer.
     assert generation_leases.list_held("first") == {}
     news = GenerationUpdate(claim.attempts, text="A dog", new_tokens=1, is_provisional=True)
@@ -185,13 +191,13 @@ def test_switch_to_fast_requeues_answer_with_balanced_preset(people: People) -> 
 
 def test_switch_to_fast_keeps_final_text(people: People) -> None:
     answer = ask(people)
-    generations.switch_to_fast(fresh(people, answer))
+    reruns.switch_to_fast(fresh(people, answer))
     claim = claim_one()
     say(claim, "Word by word", draft=False)
-    generations.switch_to_fast(fresh(people, answer))
+    reruns.switch_to_fast(fresh(people, answer))
     assert generation_leases.list_held("first") == {claim.generation_id: False}
     say(claim, ".", draft=False, status=Status.DONE, finish_reason="end")
-    generations.switch_to_fast(fresh(people, answer))
+    reruns.switch_to_fast(fresh(people, answer))
     assert (fresh(people, answer).text, fresh(people, answer).status) == ("Word by word.", Status.DONE)
 
 

@@ -30,10 +30,10 @@ from chatsite.services.chat import (
     drafts,
     exchanges,
     generation_leases,
-    generations,
     message_pages,
     message_tree,
     messages,
+    reruns,
     temporary,
     waiting_messages,
 )
@@ -354,7 +354,7 @@ def send_from_other_branch(user: User, turn: Exchange) -> None:
 FOLLOWED: dict[str, Callable[[User, Exchange], object]] = {
     "regenerated": lambda user, turn: messages.regenerate_answer(user, turn.answer, limits=LIMITS),
     "edited": lambda user, turn: messages.edit_question(user, turn.question, NewMessage("Uno"), limits=LIMITS),
-    "continued": lambda user, turn: generations.rerun(turn.answer, True, LIMITS),
+    "continued": lambda user, turn: reruns.queue(turn.answer, True, LIMITS),
     "posted": lambda user, turn: messages.post_message(user, turn.conversation, NewMessage("Another"), limits=LIMITS),
 }
 

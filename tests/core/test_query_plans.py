@@ -26,6 +26,7 @@ from chatsite.services.chat import (
     messages,
     prompt_report,
     ratings,
+    reruns,
     temporary,
 )
 from chatsite.services.chat.chat_settings import ChatSettings
@@ -116,7 +117,7 @@ def daily_life() -> None:
     generation_leases.heartbeat("runner", {claim.generation_id: done}, 5)
     prompt_report.load(messages.get(alice, first.answer.public_id))
     prompt_report.estimate_context_usage(first.conversation, 100)
-    generations.rerun(messages.get(alice, first.answer.public_id), keep_text=False, limits=LIMITS)
+    reruns.queue(messages.get(alice, first.answer.public_id), keep_text=False, limits=LIMITS)
     generations.stop(messages.get(alice, first.answer.public_id))
     messages.post_message(alice, first.conversation, messages.NewMessage("More", "t2"), limits=LIMITS)
     generation_leases.release("runner")

@@ -7,7 +7,13 @@ import pytest
 from chatsite.database import write_transaction
 from chatsite.errors import ConversationNotFoundError, InvalidPresetError, ModelNotAvailableError
 from chatsite.models import Conversation, LocalModel, Message, ModelState, RequestedAction, Status
-from chatsite.services.chat import chat_settings, conversations, generation_leases, generations, messages
+from chatsite.services.chat import (
+    chat_settings,
+    conversations,
+    generation_leases,
+    messages,
+    reruns,
+)
 from chatsite.services.chat.generation_leases import ClaimedGeneration, GenerationUpdate
 from chatsite.services.models import catalog, choice
 from chatsite.services.models.catalog import CatalogConfig
@@ -153,7 +159,7 @@ def test_retry_of_failed_answer_uses_current_model(people: People) -> None:
     failed = ask(people, conversation=first.conversation)
     finish("", Status.FAILED, "error")
     chat_settings.set_model(first.conversation, ModelChoice(BLENDER))
-    generations.rerun(fresh(people, failed), keep_text=False, limits=LIMITS)
+    reruns.queue(fresh(people, failed), keep_text=False, limits=LIMITS)
     assert finish().model == BLENDER
     generation = fresh(people, failed).generation
     assert generation

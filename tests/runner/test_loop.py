@@ -13,13 +13,17 @@ from flask import Flask
 
 from chatsite.database import db
 from chatsite.engine.scripted import ScriptedEngine
-from chatsite.engine.types import Progress, ProgressCallback, Request
+from chatsite.engine.types import Engine, Progress, ProgressCallback, Request
 from chatsite.errors import ModelLoadError
 from chatsite.models import Message, RunnerState, Status, User
 from chatsite.models import Runner as RunnerRow
 from chatsite.runner.loop import Runner
 from chatsite.services.accounts import users
-from chatsite.services.chat import generations, messages
+from chatsite.services.chat import (
+    generations,
+    messages,
+    reruns,
+)
 from chatsite.services.models import runners
 from tests.conftest import LIMITS, close_app, make_app
 from tests.support.deleting import destroy
@@ -39,7 +43,7 @@ def fast_app(tmp_path: Path) -> Iterator[Flask]:
 
 
 @contextmanager
-def running(app: Flask, engine: ScriptedEngine) -> Iterator[Runner]:
+def running(app: Flask, engine: Engine) -> Iterator[Runner]:
     """A runner in a thread, until the block ends."""
     stop = threading.Event()
     runner = Runner(app, engine, stop)
@@ -182,7 +186,7 @@ def test_length_limit_cuts_answer_and_continue_resumes(tmp_path: Path) -> None:
         assert cut.text == TEXT[:40]
         assert generations.can_continue(cut)
         with app.app_context():
-            generations.rerun(messages.get(users.identify_by_token("alice"), name), keep_text=True, limits=LIMITS)
+            reruns.queue(messages.get(users.identify_by_token("alice"), name), keep_text=True, limits=LIMITS)
             db.session.remove()
         until(lambda: over(app, name))
     assert look(app, name).text == TEXT[:80]

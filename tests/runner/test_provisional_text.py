@@ -16,7 +16,11 @@ from chatsite.engine.types import Request
 from chatsite.models import Message, Status
 from chatsite.runner.loop import Runner
 from chatsite.services.accounts import users
-from chatsite.services.chat import generations, messages
+from chatsite.services.chat import (
+    generations,
+    messages,
+    reruns,
+)
 from chatsite.services.models.choice import ModelChoice
 from tests.conftest import LIMITS, close_app, make_app
 from tests.support.served_site import wait_until
@@ -127,7 +131,7 @@ def test_switch_to_fast_restarts_with_sampling(fast_app: Flask) -> None:
     with running(fast_app, engine):
         wait_until(lambda: look(fast_app, name)[2], what="A draft")
         with fast_app.app_context():
-            generations.switch_to_fast(messages.get(users.identify_by_token("alice"), name))
+            reruns.switch_to_fast(messages.get(users.identify_by_token("alice"), name))
             db.session.remove()
         wait_until(lambda: not look(fast_app, name)[0].is_in_progress, what="The end")
     assert [request.options.preset for request in engine.asked] == [None, "balanced"]

@@ -11,7 +11,14 @@ from sqlalchemy import delete, insert, select, text, update
 from chatsite.database import db, utcnow, write_transaction
 from chatsite.models import Conversation, Generation, Message, Role, Status, User
 from chatsite.services.accounts import users
-from chatsite.services.chat import conversations, generation_leases, generations, message_tree, messages
+from chatsite.services.chat import (
+    conversations,
+    generation_leases,
+    generations,
+    message_tree,
+    messages,
+    reruns,
+)
 from chatsite.services.search import indexes, search
 from chatsite.services.search.search import Sort
 from chatsite.services.transfer import user_merge
@@ -49,7 +56,7 @@ def test_retry_removes_old_text_from_index(people: People) -> None:
     )
     generation_leases.heartbeat("runner", {claim.generation_id: failed}, 5)
     assert found(people.alice, "first words") == ["First words"]
-    generations.rerun(messages.get(people.alice, turn.answer.public_id), keep_text=False, limits=LIMITS)
+    reruns.queue(messages.get(people.alice, turn.answer.public_id), keep_text=False, limits=LIMITS)
     assert found(people.alice, "first words") == []
     assert indexes.count_drift() == 0
 

@@ -30,6 +30,7 @@ from chatsite.services.chat import (
     message_pages,
     message_tree,
     messages,
+    reruns,
 )
 from chatsite.services.organize import trash
 from chatsite.services.sharing import shares
@@ -122,7 +123,7 @@ def test_share_is_snapshot_until_renewed(people: People) -> None:
     share = shares.create(conversation)
     before = texts(share)
     assert before == ["One", "Answer to One", "Two", "Half"]
-    generations.rerun(messages.get(people.alice, turn.answer.public_id), keep_text=True, limits=LIMITS)
+    reruns.queue(messages.get(people.alice, turn.answer.public_id), keep_text=True, limits=LIMITS)
     assert texts(share) == before
     answer(" and whole")
     question = messages.get(people.alice, turn.question.public_id)
@@ -271,7 +272,7 @@ def test_share_copy_is_independent_and_has_no_private_data(people: People) -> No
         conversation.preset = "creative"
     share = shares.create(conversation)
     # An answer that is being gone on with is no work for the copy's owner.
-    generations.rerun(messages.get(people.alice, turn.answer.public_id), keep_text=True, limits=LIMITS)
+    reruns.queue(messages.get(people.alice, turn.answer.public_id), keep_text=True, limits=LIMITS)
     made = shares.copy_for_visitor(people.bob, share.public_id, "form")
     assert shares.copy_for_visitor(people.bob, share.public_id, "form").id == made.id
     copied = message_pages.page_before(made).messages

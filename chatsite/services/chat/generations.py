@@ -1,6 +1,7 @@
-"""Generations as the web handles them: check the queue, enqueue, stop, retry, continue.
+"""Generations as the web handles them: check the queue, enqueue, stop and finish.
 
-Runners use `chatsite.services.chat.generation_leases`; `chatsite.services.chat.generation_progress` reports progress.
+`reruns` queues another one for the same message. Runners use `chatsite.services.chat.generation_leases`;
+`chatsite.services.chat.generation_progress` reports progress.
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import aliased
 
 from chatsite.database import WriteSession, db, utcnow, write_transaction
-from chatsite.engine.types import Preset
 from chatsite.errors import (
-    CannotRerunError,
     ChatsiteError,
     NetworkQueueFullError,
     NotFoundError,
@@ -98,7 +97,7 @@ def stop(message: Message) -> None:
     """
     message_id = message.id
     with write_transaction() as tx:
-        generation = _lock_latest(tx, message_id)
+        generation = lock_latest(tx, message_id)
         if generation.status is Status.QUEUED or _has_expired_lease(tx, generation):
             finish(tx, generation, Status.STOPPED, finish_reason="cancelled")
         elif generation.is_in_progress:
@@ -166,57 +165,6 @@ def _find_previous_generation(answer: Message) -> Generation | None:
     return db.session.scalar(query.order_by(Generation.message_id.desc()).limit(1))
 
 
-def rerun(message: Message, keep_text: bool, limits: QueueLimits, *, choice: ModelChoice | None = None) -> None:
-    """Queue one more generation of a message: from the beginning, or after the text that it has (`keep_text`).
-
-    `choice` is the model that writes; by default the one of the conversation. Does nothing if a generation is in
-    progress already. Raises NotFoundError for a message without a generation, CannotRerunError if the answer is not the
-    end of its branch or neither Retry nor Continue applies, UserQueueFullError or QueueFullError.
-    """
-    message_id = message.id
-    with write_transaction() as tx:
-        generation = _lock_latest(tx, message_id)
-        if generation.is_in_progress:
-            return
-        answer = tx.get_one(Message, message_id, populate_existing=True)
-        can_rerun = can_continue(answer) if keep_text else can_retry(answer)
-        if not can_rerun or not _is_branch_leaf(answer):
-            raise CannotRerunError
-        check_capacity(tx, generation.user_id, limits)
-        generation.is_latest = False
-        tx.flush()
-        answer.text = answer.text if keep_text else ""
-        conversation = answer.conversation
-        choice = choice or ModelChoice(conversation.model, conversation.preset)
-        # A continuation keeps the settings of the generation that began the text, another try what was asked of it.
-        settings = (
-            chat_settings.read_from(generation)
-            if keep_text
-            else variations.carry_over(generation.instructions, chat_settings.read_from(conversation))
-        )
-        enqueue(tx, answer, conversation, choice=choice, settings=settings, keeps_user_instructions=keep_text)
-
-
-def switch_to_fast(message: Message) -> None:
-    """Replace a generation whose text is provisional by a sampled one, which starts over.
-
-    Does nothing if the text is not provisional (any more). Raises NotFoundError for a message without a generation.
-    """
-    message_id = message.id
-    with write_transaction() as tx:
-        slow = _lock_latest(tx, message_id)
-        if not slow.is_in_progress or not is_provisional(slow.id):
-            return
-        tx.execute(delete(Chunk).where(Chunk.generation_id == slow.id))
-        finish(tx, slow, Status.STOPPED, finish_reason="hastened")
-        slow.is_latest = False
-        tx.flush()
-        answer = tx.get_one(Message, message_id)
-        fast_choice = ModelChoice(slow.model, Preset.BALANCED.value)
-        settings = chat_settings.read_from(slow)
-        enqueue(tx, answer, answer.conversation, choice=fast_choice, settings=settings, keeps_user_instructions=True)
-
-
 def finish(
     tx: WriteSession, generation: Generation, status: Status, *, finish_reason: str, error: ChatsiteError | None = None
 ) -> None:
@@ -273,7 +221,7 @@ def claim_order() -> list[int]:
     return list(db.session.scalars(query))
 
 
-def _lock_latest(tx: WriteSession, message_id: int) -> Generation:
+def lock_latest(tx: WriteSession, message_id: int) -> Generation:
     """Return the newest generation of a message and lock its row. Raises NotFoundError if there is none."""
     generation = tx.scalar(
         select(Generation)
@@ -289,8 +237,3 @@ def _lock_latest(tx: WriteSession, message_id: int) -> Generation:
 def _has_expired_lease(tx: WriteSession, generation: Generation) -> bool:
     expired = (Generation.status == Status.GENERATING) & leases.has_expired(Generation.lease_until)
     return tx.scalar(select(Generation.id).where(Generation.id == generation.id, expired)) is not None
-
-
-def _is_branch_leaf(message: Message) -> bool:
-    below = select(Message.id).where(Message.parent_id == message.id)
-    return db.session.scalar(below.limit(1)) is None

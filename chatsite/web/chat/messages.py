@@ -7,7 +7,12 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from chatsite.models import Role, WaitingMessage
 from chatsite.rendering.titles import title_from_question
-from chatsite.services.chat import generations, message_pages, messages, waiting_messages
+from chatsite.services.chat import (
+    message_pages,
+    messages,
+    reruns,
+    waiting_messages,
+)
 from chatsite.services.chat.messages import Exchange
 from chatsite.services.models import choice
 from chatsite.web.chat.conversation_views import build_posted_update, build_waiting_update
@@ -68,11 +73,11 @@ def regenerate(public_id: str) -> AnyResponse | str:
     """
     message, mode = get_message(public_id), request.form.get("mode")
     if mode == "fast":
-        generations.switch_to_fast(message)
+        reruns.switch_to_fast(message)
         return render_finished_message(public_id, is_followed=True)
     keep_text = mode == "continue"
     model_choice = choice.get_for_rerun(catalog_config(), message, keep_text)
-    generations.rerun(message, keep_text, current_limits(), choice=model_choice)
+    reruns.queue(message, keep_text, current_limits(), choice=model_choice)
     return render_finished_message(public_id)
 
 
