@@ -290,6 +290,15 @@ SETTINGS = (
         "MAX_ANSWER_SECONDS", number_between(1, 86_400), "300", gettext_noop("Maximum time for one answer, in seconds.")
     ),
     Setting(
+        "MODEL_TITLES",
+        parse_flag,
+        "1",
+        gettext_noop(
+            "Whether an assistant of at least 0.5 billion parameters names a conversation after its first answer, "
+            "while there is nothing else to write."
+        ),
+    ),
+    Setting(
         "LEASE_SECONDS",
         number_between(0.5, 600, float),
         "5",

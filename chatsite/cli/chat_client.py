@@ -104,9 +104,12 @@ class ChatClient:
             else:
                 messages.normalize_text(text, limits.max_message_chars)
                 chosen = self._chosen_model or choice.get_for_new_chat(self._catalog_config, user)
+                wants_model_title = self._config["MODEL_TITLES"] and catalog.can_write_titles(
+                    self._catalog_config, chosen.model
+                )
                 exchange = messages.start_conversation(
                     user,
-                    messages.NewConversation(title_from_question(text)),
+                    messages.NewConversation(title_from_question(text), wants_model_title=wants_model_title),
                     messages.NewMessage(text, token),
                     limits=limits,
                     choice=chosen,

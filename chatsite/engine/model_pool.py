@@ -91,8 +91,14 @@ class ModelPool:
         raise failures[-1]
 
     def submit(self, request: Request) -> None:
-        """Hand a request to its model; if that cannot be had, the request ends with an error."""
+        """Hand a request to its model; if that cannot be had, the request ends with an error.
+
+        One in the background is canceled at once unless its model is in memory.
+        """
         with self._lock:
+            if request.is_background and not self._is_loaded(request.model or self._default_model):
+                self._outbox.put(Finish(request.id, FinishReason.CANCELLED))
+                return
             try:
                 self._get_or_add(request.model or self._default_model).pending_requests.append(request)
             except Exception as error:
@@ -173,6 +179,10 @@ class ModelPool:
             self._unloading.discard(name)
             self._failures.pop(name, None)
             return True
+
+    def _is_loaded(self, name: str) -> bool:
+        pool_entry = self._pool_entries.get(name)
+        return pool_entry is not None and pool_entry.is_loaded and name not in self._unloading
 
     def _get_or_add(self, name: str) -> PoolEntry:
         """Return the entry of a name, adding it if there is none.

@@ -4,7 +4,8 @@ It serves the demo mode (`CHATSITE_DEFAULT_MODEL=scripted`) and the tests, which
 letter. A question of the form `/say TEXT` is answered with TEXT; `/fail` makes the engine fail after a few words;
 `/long N` is answered with N numbered words; `/slow TEXT` writes at a tenth of the speed; `/draft TEXT` writes other
 texts first, as a beam search does, and decides on TEXT at the end, unless the preset is the quick one. Everything else
-gets a short text with some Markdown in it.
+gets a short text with some Markdown in it. Whoever asks in the background for the title of a conversation in which
+there is `/title TEXT` gets TEXT.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ STEP_SECONDS = 0.02
 BEAMS = 10
 PROVISIONAL_CHARS = 12
 WORD = re.compile(r"\s*\S+")
+TITLE_COMMAND = re.compile("/title (.*)")
 
 
 def reply_for(question: str) -> str:
@@ -58,6 +60,13 @@ def reply_for(question: str) -> str:
         "- Your conversation is kept.\n- It streams, stops and survives a crash.\n\n"
         "```python\nprint('Set CHATSITE_DEFAULT_MODEL to talk with a real model.')\n```\n"
     )
+
+
+def text_for(request: Request) -> str:
+    """Return the whole text that a request is answered with, its prefix included."""
+    newest = request.turns[-1].text
+    title = TITLE_COMMAND.search(newest) if request.is_background else None
+    return title[1] if title else reply_for(newest)
 
 
 class ScriptedEngine:
@@ -123,7 +132,7 @@ class _ScriptedAnswer:
         self._must_fail = question.startswith("/fail")
         self._is_provisional = uses_provisional_text(request)
         self._tokens_per_second = tokens_per_second / 10 if question.startswith("/slow ") else tokens_per_second
-        self._text = reply_for(question).removeprefix(request.prefix)
+        self._text = text_for(request).removeprefix(request.prefix)
         self._started_at = time.monotonic()
         self._written_chars = 0
         self.is_finished = False

@@ -69,6 +69,8 @@ class Request:
     by a runner that died or before a limit of length: the engine goes on right after it and does not repeat it. With
     the seed of the earlier prompt report it goes on as the earlier runner would have. `persona` holds sentences that
     stay in front of all turns. `model` is a name of the catalog; empty means the model that the engine has or prefers.
+    Nobody waits for one that `is_background`: no model is loaded for it, and a model that can think before it answers
+    is told not to.
     """
 
     id: int
@@ -77,6 +79,7 @@ class Request:
     prefix: str = ""
     persona: tuple[str, ...] = ()
     model: str = ""
+    is_background: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Tables: columns and relations. Rules are in the services."""
 
 import chatsite.models.search_index  # noqa: F401 It hears when the tables are made, and makes what searches them.
-from chatsite.models.conversation import Conversation
+from chatsite.models.conversation import Conversation, TitleSource
 from chatsite.models.generation import IN_PROGRESS, Chunk, Generation, Status
 from chatsite.models.imports import (
     UNFINISHED_STATES,
@@ -18,6 +18,7 @@ from chatsite.models.runner import Runner, RunnerState
 from chatsite.models.share import Share
 from chatsite.models.tag import ConversationTag, Tag
 from chatsite.models.throttle import Throttle
+from chatsite.models.title_request import TitleRequest
 from chatsite.models.undo import Undo
 from chatsite.models.user import AnonymousUser, User, Visitor
 from chatsite.models.waiting_message import WaitingMessage
@@ -46,6 +47,8 @@ __all__ = [
     "Status",
     "Tag",
     "Throttle",
+    "TitleRequest",
+    "TitleSource",
     "Undo",
     "UploadChunk",
     "User",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import secrets
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, ForeignKey, Index, Integer, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from chatsite.database import Base, UTCDateTime, utcnow
+from chatsite.database import Base, UTCDateTime, enum_column, utcnow
 from chatsite.models.user import User
 
 MAX_TITLE_CHARS = 120
@@ -17,6 +18,14 @@ LISTED_CONDITION = "archived_at IS NULL AND deleted_at IS NULL AND expires_at IS
 ARCHIVED_CONDITION = "archived_at IS NOT NULL AND deleted_at IS NULL AND expires_at IS NULL"
 TRASHED_CONDITION = "deleted_at IS NOT NULL"
 TEMPORARY_CONDITION = "expires_at IS NOT NULL"
+
+
+class TitleSource(enum.StrEnum):
+    """Who wrote a title: a rule, a model, or a person. An imported title counts as a person's."""
+
+    RULE = "rule"
+    MODEL = "model"
+    PERSON = "person"
 
 
 def partial_index_where(condition: str) -> dict[str, Any]:
@@ -43,7 +52,8 @@ class Conversation(Base):
     A conversation with `archived_at` is in the archive, one with `deleted_at` in the trash, and one with `expires_at`
     is a temporary chat, which is never listed, found or exported. `import_source_id` is where an imported one came
     from, `<site>:<its id there>`. `draft_text` is text that was typed and not sent. `read_at` is when the user
-    last saw the end of the conversation; None for one that was last used before this was kept.
+    last saw the end of the conversation; None for one that was last used before this was kept. Only a title whose
+    `title_source` is the rule may be replaced by a model's.
     """
 
     __tablename__ = "conversation"
@@ -72,6 +82,9 @@ class Conversation(Base):
     public_id: Mapped[str] = mapped_column(String(32), unique=True, default=new_public_id)
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
     title: Mapped[str] = mapped_column(String(MAX_TITLE_CHARS))
+    title_source: Mapped[TitleSource] = mapped_column(
+        enum_column(TitleSource), default=TitleSource.PERSON, server_default=TitleSource.PERSON.value
+    )
     idempotency_key: Mapped[str | None] = mapped_column(String(64))
     model: Mapped[str | None] = mapped_column(String(200))
     preset: Mapped[str | None] = mapped_column(String(16))

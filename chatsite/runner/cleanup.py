@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from chatsite.services import throttles, undo
 from chatsite.services.accounts.unused_users import UnusedUserCleanup
-from chatsite.services.chat import temporary
+from chatsite.services.chat import temporary, title_requests
 from chatsite.services.organize import trash
 from chatsite.services.transfer import user_deletion
 
@@ -41,4 +41,4 @@ class Cleanup:
 def _all_tasks() -> tuple[Task, ...]:
     # The walk through the users knows how far it is.
     tasks: tuple[Task, ...] = (temporary.delete_expired, trash.purge_due, user_deletion.delete_due, undo.purge_old)
-    return (*tasks, throttles.purge_past, UnusedUserCleanup())
+    return (*tasks, throttles.purge_past, title_requests.delete_expired, UnusedUserCleanup())

@@ -26,7 +26,8 @@ from chatsite.runner.clock_watch import ClockWatch
 from chatsite.runner.engine_loading import EngineLoad
 from chatsite.runner.import_process import ImportProcess
 from chatsite.runner.model_manager import ModelManager
-from chatsite.services.chat import generation_leases, waiting_messages
+from chatsite.runner.title_writer import TitleWriter
+from chatsite.services.chat import generation_leases, title_requests, waiting_messages
 from chatsite.services.chat.chat_settings import NUMERIC_OPTIONS
 from chatsite.services.chat.generation_leases import ClaimedGeneration
 from chatsite.services.chat.generations import QueueLimits
@@ -72,6 +73,7 @@ class Runner:
             max_new_tokens=app.config["MAX_ANSWER_TOKENS"], seconds=app.config["MAX_ANSWER_SECONDS"]
         )
         self._answers = ActiveAnswers()
+        self._title_writer = TitleWriter(app.config, engine, self.owner)
         self._clock_watch = ClockWatch(self._lease_seconds / 2, self._lease_seconds)
         self._next_renewal_at = 0.0
         self._next_heartbeat_at = 0.0
@@ -135,7 +137,9 @@ class Runner:
         while (remaining_seconds := end - time.monotonic()) > 0 and not self._stop.is_set():
             for event in self._engine.poll_events(remaining_seconds):
                 self._answers.add_event(event)
+                self._title_writer.add_event(event)
         self._save_updates()
+        self._title_writer.poll()
         # New questions and cancellations are writes of the web process, so an unchanged database has none. Answers that
         # have ended were written by this process, on another connection.
         if self._database_watch.has_changed() or time.monotonic() > self._next_poll_at:
@@ -143,6 +147,7 @@ class Runner:
             self._compare_with_database()
             waiting_messages.post_due(self._queue_limits, self._max_queued_per_network)
             self._claim_work()
+            self._claim_title()
         self._heartbeat(RunnerState.READY)
         self._run_maintenance(is_ready=True)
 
@@ -203,6 +208,10 @@ class Runner:
         ):
             self._start_answer(claim)
 
+    def _claim_title(self) -> None:
+        is_idle = not len(self._answers) and not generation_leases.has_work(may_reap=False)
+        self._title_writer.claim_next(is_idle=is_idle, may_reap=self._clock_watch.may_judge)
+
     def _start_answer(self, claim: ClaimedGeneration) -> None:
         """Hand a claimed generation to the engine. Whatever goes wrong with it ends this answer only."""
         older = self._answers.find(claim.generation_id)
@@ -253,6 +262,7 @@ class Runner:
         steps = [self._save_last_updates]
         if self._stop.is_set():
             steps.append(lambda: generation_leases.release(self.owner))
+            steps.append(lambda: title_requests.release(self.owner))
         steps.append(lambda: runners.deregister(self.owner))
         if self._model_manager:
             steps.append(self._model_manager.close)

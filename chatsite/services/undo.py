@@ -22,7 +22,7 @@ from chatsite.services.pagination import BATCH_SIZE, EPOCH, iter_batches
 RETENTION = timedelta(days=1)
 # Of a user; the oldest give way to new ones.
 MAX_CHANGES = 200
-UNDOABLE_COLUMNS = ("title", "pinned", "archived_at", "deleted_at")
+UNDOABLE_COLUMNS = ("title", "title_source", "pinned", "archived_at", "deleted_at")
 PERSONA_COLUMNS = ("public_id", "name", "instructions", "model", "preset", "generation_options")
 
 UndoEntry = dict[str, Any]

@@ -28,6 +28,7 @@ from chatsite.services.chat import (
     ratings,
     reruns,
     temporary,
+    title_requests,
 )
 from chatsite.services.chat.chat_settings import ChatSettings
 from chatsite.services.models import runners
@@ -146,6 +147,7 @@ def daily_life() -> None:
     look_for(alice)
     live_with_settings(alice)
     show_and_hush(alice, messages.get(alice, again.public_id))
+    name_by_model(alice)
     conversations.rename(first.conversation, "Other")
     destroy(first.conversation)
 
@@ -166,6 +168,24 @@ def show_and_hush(alice: User, leaf: Message) -> None:
     temporary.extend_lifetime(hushed)
     temporary.delete_now(hushed)
     temporary.delete_expired()
+
+
+def name_by_model(alice: User) -> None:
+    """A title is asked for after the answer."""
+    new = messages.NewConversation("By rule", wants_model_title=True)
+    messages.start_conversation(alice, new, messages.NewMessage("Hi", "title"), limits=LIMITS)
+    for claim in generation_leases.claim("runner", 9, 5, max_attempts=2):
+        done = generation_leases.GenerationUpdate(claim.attempts, text=".", status=Status.DONE, finish_reason="end")
+        generation_leases.heartbeat("runner", {claim.generation_id: done}, 5)
+    title_requests.list_pending(alice)
+    assert title_requests.has_work()
+    claimed = title_requests.claim("runner", 5, max_attempts=2, can_write=lambda model: True)
+    assert claimed
+    title_requests.heartbeat("runner", claimed, 5)
+    title_requests.release("runner")
+    title_requests.give_up()
+    title_requests.finish("runner", claimed, "Title")
+    title_requests.delete_expired()
 
 
 def look_for(alice: User) -> None:

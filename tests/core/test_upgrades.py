@@ -20,7 +20,14 @@ from chatsite.database_file import create_file
 from chatsite.errors import ChatsiteError
 from chatsite.models import Generation, Role
 from chatsite.services.accounts import users
-from chatsite.services.chat import conversations, generation_leases, message_pages, message_tree, messages
+from chatsite.services.chat import (
+    conversations,
+    generation_leases,
+    message_pages,
+    message_tree,
+    messages,
+    title_requests,
+)
 from chatsite.settings import ROOT
 from tests.conftest import LIMITS, close_app, postgres_url
 
@@ -177,6 +184,21 @@ def test_upgraded_conversation_can_continue_and_branch(old_app: Flask) -> None:
         first = messages.post_message(bob, empty, messages.NewMessage("At last", "t2"), limits=LIMITS)
         assert first.question.parent_id is None
         assert first.question.role is Role.USER
+        db.session.remove()
+
+
+def test_titles_from_before_count_as_persons(old_app: Flask) -> None:
+    """Also those that workers of the version before store meanwhile, which know nothing of the column."""
+    with old_app.app_context():
+        upgrade()
+        with db.engine.begin() as connection:
+            row = {"user_id": 1, "title": "T9", "public_id": "conversation-9", "when": THEN}
+            columns = "user_id, title, public_id, created_at, updated_at"
+            values = ":user_id, :title, :public_id, :when, :when"
+            connection.execute(text(f"INSERT INTO conversation ({columns}) VALUES ({values})"), row)
+            sources = connection.execute(text("SELECT DISTINCT title_source FROM conversation")).scalars().all()
+        assert sources == ["person"]
+        assert not title_requests.has_work()
         db.session.remove()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -286,3 +286,16 @@ def test_unexpected_error_of_one_model_ends_its_requests_only(model_pool: ModelP
     found = answers(model_pool, 1, 2, 3)
     assert (found[1], found[3]) == ("Done", "Done")
     assert "Expecting value" in found[2]
+
+
+def test_background_request_is_taken_only_by_a_loaded_model() -> None:
+    scene = Scene({"a": 1, "b": 1})
+    pool = scene.pool("a")
+    pool.load(lambda progress: None)
+    pool.submit(replace(request(1, "b"), is_background=True))
+    assert finish_of(collect_events(pool, 1)[1]).reason is FinishReason.CANCELLED
+    assert scene.loads == ["a"]
+    for number, model in ((2, "a"), (3, "")):
+        pool.submit(replace(request(number, model), is_background=True))
+        assert text_of(collect_events(pool, number)[number]) == "Done"
+    pool.close()

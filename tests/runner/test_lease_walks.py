@@ -1,7 +1,8 @@
 """Runners that freeze, die, lose their leases and their connections at any point, and clocks that are set.
 
 Random walks move two runners on a real database, part of a tick by part of a tick; the model knows what each answer
-must say. Whatever happens, what is stored is a beginning of that, and in the end all of it.
+must say. Whatever happens, what is stored is a beginning of that, and in the end all of it. The engine is asked for
+titles, too: in the end each conversation has the one that its user gave, or else that of the engine.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from flask import Flask
 from sqlalchemy import select
 
 from chatsite.database import db
-from chatsite.models import IN_PROGRESS, Generation, Message, Status
+from chatsite.models import IN_PROGRESS, Conversation, Generation, Message, Status, TitleRequest
 from chatsite.services.accounts import users
-from chatsite.services.chat import generations, messages
+from chatsite.services.chat import conversations, generations, messages, title_requests
 from chatsite.services.chat.generations import QueueLimits
+from chatsite.services.models.choice import ModelChoice
 from tests.conftest import close_app, make_app
 from tests.support.stepped_runner import (
     Clock,
@@ -45,6 +47,8 @@ class LeaseWalk:
         self._seed = seed
         self._expected: dict[int, str] = {}
         self._stopped: set[int] = set()
+        self._titles: dict[int, str] = {}
+        self._given_titles: dict[int, str] = {}
         self._runners = [SteppedRunner(app, clock) for _ in range(RUNNER_COUNT)]
         self._user = users.get_or_create_by_token("alice")
         self._running: Sequence[int] = ()
@@ -67,6 +71,7 @@ class LeaseWalk:
             self._lose_connection: 4,
             self._rob: 3,
             self._stop: 1,
+            self._rename: 2,
         }
         for step in self._rng.choices(list(steps), list(steps.values()), k=STEP_COUNT):
             number = self._rng.randrange(RUNNER_COUNT)
@@ -78,12 +83,28 @@ class LeaseWalk:
     def _ask(self, _number: int) -> None:
         """Ask something whose answer is known."""
         number = f"{self._seed}.{len(self._expected)}"
-        text = " ".join(f"{number}.{place}" for place in range(self._rng.randint(6, 12)))
+        text = " ".join(f"{number}.{place}" for place in range(self._rng.randint(6, 12))) + f" /title Title {number}"
         new = messages.NewMessage(f"/say {text}", f"key {number}")
-        answer = messages.start_conversation(self._user, messages.NewConversation("x"), new, limits=LIMITS).answer
+        answer = messages.start_conversation(
+            self._user,
+            messages.NewConversation("x", wants_model_title=True),
+            new,
+            limits=LIMITS,
+            choice=ModelChoice("qwen3-0.6b"),
+        ).answer
         generation_id = db.session.scalar(select(Generation.id).where(Generation.message_id == answer.id))
         assert generation_id
         self._expected[generation_id] = text
+        self._titles[answer.conversation_id] = f"Title {number}"
+
+    def _rename(self, _number: int) -> None:
+        """Give one of the newest conversations a title, perhaps while the engine writes one."""
+        newest = list(self._titles)[-4:]
+        if newest:
+            conversation_id = self._rng.choice(newest)
+            self._given_titles[conversation_id] = f"Mine {len(self._given_titles)}"
+            conversation = db.session.get_one(Conversation, conversation_id, populate_existing=True)
+            conversations.rename(conversation, self._given_titles[conversation_id])
 
     def _write(self, number: int) -> None:
         """Let an engine write, though its runner may be frozen before it takes that."""
@@ -130,7 +151,11 @@ class LeaseWalk:
     def _lose_connection(self, number: int) -> None:
         """Break the connection during a write, while the engine writes on."""
         self._write(number)
-        with broken_connection(self._rng.choice(["claim", "heartbeat", "heartbeat"]), self._rng.random() < 0.5):
+        name = self._rng.choice(["claim", "heartbeat", "heartbeat"])
+        is_stored = self._rng.random() < 0.5
+        with broken_connection(name, is_stored):
+            self._runners[number].tick()
+        with broken_connection(self._rng.choice(["claim", "finish"]), is_stored, title_requests):
             self._runners[number].tick()
         self._write(number)
 
@@ -178,10 +203,22 @@ class LeaseWalk:
             if status is Status.DONE:
                 assert stored_text(generation_id) == text
         last.end()
+        self._check_titles()
+
+    def _check_titles(self) -> None:
+        """No title of a person is lost, all others are the engine's, and nothing of it is left."""
+        answers = select(Generation.status, Message.conversation_id).join(Message)
+        done_ids = {row.conversation_id for row in db.session.execute(answers) if row.status is Status.DONE}
+        for conversation_id, title in self._titles.items():
+            right = self._given_titles.get(conversation_id) or (title if conversation_id in done_ids else "x")
+            assert db.session.get_one(Conversation, conversation_id, populate_existing=True).title == right
+        assert not title_requests.has_work()
+        assert db.session.scalars(select(TitleRequest.lease_owner)).unique().all() in ([], [None])
 
     def _is_over(self) -> bool:
         db.session.rollback()
-        return db.session.scalar(select(Generation.id).where(Generation.status.in_(IN_PROGRESS)).limit(1)) is None
+        in_progress = select(Generation.id).where(Generation.status.in_(IN_PROGRESS)).limit(1)
+        return db.session.scalar(in_progress) is None and not title_requests.has_work()
 
 
 @pytest.mark.parametrize("walks", [4, pytest.param(300, marks=pytest.mark.exhaustive)])

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from types import ModuleType
 
 import pytest
 from flask import Flask
@@ -18,7 +19,7 @@ from sqlalchemy import Select, select
 
 from chatsite.database import db
 from chatsite.engine.outbox import Outbox, drain_events
-from chatsite.engine.scripted import ScriptedEngine, build_report, reply_for
+from chatsite.engine.scripted import ScriptedEngine, build_report, text_for
 from chatsite.engine.types import Delta, Event, Finish, FinishReason, Request, Started
 from chatsite.errors import DatabaseUnavailableError
 from chatsite.models import Generation, Message
@@ -64,7 +65,7 @@ class SteppedEngine(ScriptedEngine):
     def submit(self, request: Request) -> None:
         """Take up a request."""
         assert request.id not in self.texts, "Two requests have one number."
-        self.texts[request.id] = reply_for(request.turns[-1].text).removeprefix(request.prefix)
+        self.texts[request.id] = text_for(request).removeprefix(request.prefix)
         self._outbox.put(Started(request.id, build_report(request)))
 
     def cancel(self, request_id: int) -> None:
@@ -100,8 +101,12 @@ class SteppedRunner:
         """Take the engine's events and store them."""
         for event in self.engine.poll_events(0):
             self.runner._answers.add_event(event)
+            self.runner._title_writer.add_event(event)
         self.runner._next_renewal_at = 0.0
         self.runner._save_updates()
+        if title := self.runner._title_writer._active:
+            title.next_renewal_at = 0.0
+        self.runner._title_writer.poll()
 
     def compare(self) -> None:
         """Notice stops and lost leases."""
@@ -110,6 +115,7 @@ class SteppedRunner:
     def claim(self) -> None:
         """Claim what waits."""
         self.runner._claim_work()
+        self.runner._claim_title()
 
     def tick(self) -> None:
         """Do a whole tick."""
@@ -133,9 +139,9 @@ def fake_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 
 
 @contextmanager
-def broken_connection(name: str, is_stored: bool) -> Iterator[None]:
+def broken_connection(name: str, is_stored: bool, module: ModuleType = generation_leases) -> Iterator[None]:
     """Let the caller of `claim` or `heartbeat` learn of a broken connection, before or after the write is stored."""
-    real: Callable[..., object] = getattr(generation_leases, name)
+    real: Callable[..., object] = getattr(module, name)
 
     def store_and_break(*args: object, **options: object) -> object:
         if is_stored:
@@ -143,7 +149,7 @@ def broken_connection(name: str, is_stored: bool) -> Iterator[None]:
         raise DatabaseUnavailableError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generation_leases, name, store_and_break)
+        patch.setattr(module, name, store_and_break)
         try:
             yield
         except DatabaseUnavailableError:

@@ -47,6 +47,7 @@ from chatsite.engine.types import (
     Started,
     Turn,
 )
+from chatsite.services.chat.model_titles import build_turns
 from tests.support.training import trained_once
 
 CHATML = (
@@ -183,6 +184,33 @@ def make_chat_model(folder: Path, context: int = 256) -> Path:
     examples = [
         (list(prompt_format.build_prompt(make_request(q), {}).ids), [*prompt_format.encode_prefix(a), 2])
         for q, a in LESSONS.items()
+    ]
+    train_until_learned(model, [{"input_ids": p + a, "labels": [-100] * len(p) + a} for p, a in examples])
+    return _save_model(folder, model, tokenizer)
+
+
+@trained_once
+def make_naming_model(folder: Path, question: str, answer: str, title: str) -> Path:
+    """Make a folder with a Llama of two layers that knows one answer by heart, and the title of that conversation."""
+    tokenizer = chat_tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    torch.manual_seed(1)
+    model = LlamaForCausalLM(config)
+    prompt_format = ChatFormat(tokenizer, "tiny", "1", 1024)
+    requests = [make_request(question), Request(1, build_turns(question, answer), is_background=True)]
+    examples = [
+        (list(prompt_format.build_prompt(request, {}).ids), [*prompt_format.encode_prefix(text), 2])
+        for request, text in zip(requests, (answer, title), strict=True)
     ]
     train_until_learned(model, [{"input_ids": p + a, "labels": [-100] * len(p) + a} for p, a in examples])
     return _save_model(folder, model, tokenizer)

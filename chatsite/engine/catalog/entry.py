@@ -13,6 +13,8 @@ FP32_BYTES_PER_WEIGHT = 4.0
 # Families that hold a conversation without being assistants, and those that do one task for each message.
 SMALL_TALK_FAMILIES = frozenset({"blenderbot", "blenderbot-small", "dialogue"})
 TASK_FAMILIES = frozenset({"text-to-text"})
+# Smaller assistants do not follow a request for a title. Models of "0.5 B" have a little less.
+MIN_TITLE_PARAMETERS = 490_000_000
 
 
 class ModelGroup(enum.StrEnum):
@@ -102,6 +104,11 @@ class CatalogEntry:
         if self.family in SMALL_TALK_FAMILIES:
             return ModelGroup.SMALL_TALK
         return ModelGroup.TASKS if self.family in TASK_FAMILIES else ModelGroup.CHAT
+
+    @property
+    def can_write_titles(self) -> bool:
+        """Whether it is an assistant that is large enough to name a conversation; False if its size is not known."""
+        return self.family == "chat" and not self.is_historic and self.parameter_count >= MIN_TITLE_PARAMETERS
 
     @property
     def step_bytes(self) -> float:

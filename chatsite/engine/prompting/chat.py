@@ -100,15 +100,17 @@ class ChatFormat(TokenizerFormat):
         texts = {SYSTEM_INDEX: system_ids} | {i + 1: ids or () for i, ids in enumerate(encoded) if i >= first_kept}
         roles = ["system", *(turn.role for turn in request.turns)]
         messages = [{"role": roles[i], "content": f"\ue000{i}\ue001"} for i in texts if texts[i]]
-        parts = PLACEHOLDER.split(self._render_template(messages))
+        parts = PLACEHOLDER.split(self._render_template(messages, may_think=not request.is_background))
         template_ids = {text: self._encode_template(text) for text in set(parts[::2])}
         ids = list(template_ids[parts[0]])
         for index, template in zip(parts[1::2], parts[2::2], strict=True):
             ids += [*texts[int(index)], *template_ids[template]]
         return ids
 
-    def _render_template(self, messages: list[dict[str, str]]) -> str:
-        rendered = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    def _render_template(self, messages: list[dict[str, str]], *, may_think: bool = True) -> str:
+        # As the templates of Qwen3 and others call it; those of models that do not think pass over it.
+        settings: dict[str, Any] = {} if may_think else {"enable_thinking": False}
+        rendered = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **settings)
         return cast(str, rendered)
 
     def _encode_template(self, text: str) -> list[int]:

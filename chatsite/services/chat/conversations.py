@@ -20,7 +20,7 @@ from chatsite.errors import (
     TitleTooLongError,
     TooManySelectedError,
 )
-from chatsite.models import AnonymousUser, Conversation, ConversationTag, Tag, Undo, User, Visitor
+from chatsite.models import AnonymousUser, Conversation, ConversationTag, Tag, TitleSource, Undo, User, Visitor
 from chatsite.models.conversation import ARCHIVED_CONDITION, LISTED_CONDITION, MAX_TITLE_CHARS
 from chatsite.services import undo
 from chatsite.services.ownership import find_owned
@@ -223,7 +223,9 @@ def rename(conversation: Conversation, title: str) -> Undo:
         raise EmptyTitleError
     if len(title) > MAX_TITLE_CHARS:
         raise TitleTooLongError(most=MAX_TITLE_CHARS)
-    return bulk_update(conversation.user, [conversation.public_id], "rename", title=title)
+    return bulk_update(
+        conversation.user, [conversation.public_id], "rename", title=title, title_source=TitleSource.PERSON
+    )
 
 
 def touch(tx: WriteSession, conversation: Conversation, used_at: datetime | None = None) -> None:

@@ -198,6 +198,7 @@ def copy_branch(user: User, leaf: Message, title: str, *, with_prompt_reports: b
             raise TooManyCopiesError
         source = tx.get_one(Conversation, leaf.conversation_id)
         conversation = Conversation(user_id=user_id, title=title[:MAX_TITLE_CHARS])
+        conversation.title_source = source.title_source
         conversation.model, conversation.preset = source.model, source.preset
         if with_prompt_reports:
             conversation.persona, conversation.instructions, conversation.generation_options = (

@@ -10,8 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 
 from chatsite.database import WriteSession, db, utcnow, write_transaction
-from chatsite.errors import AnswerRunningError, ConversationNotFoundError, NotFoundError
-from chatsite.models import Conversation, Message, Role, User, Visitor
+from chatsite.errors import AnswerRunningError, CannotRerunError, ConversationNotFoundError, NotFoundError
+from chatsite.models import Conversation, Message, Role, TitleRequest, TitleSource, User, Visitor
 from chatsite.models.conversation import MAX_TITLE_CHARS
 from chatsite.services.chat import (
     chat_settings,
@@ -33,12 +33,16 @@ __all__ = ["Exchange", "NewMessage", "normalize_text"]
 
 @dataclass(frozen=True)
 class NewConversation:
-    """Properties of a new conversation, besides its first message."""
+    """Properties of a new conversation, besides its first message.
+
+    The title is made by rule; with `wants_model_title` a model is asked for a better one after the first answer.
+    """
 
     title: str
     settings: ChatSettings | None = None
     is_temporary: bool = False
 
+    wants_model_title: bool = False
 
 @dataclass(frozen=True)
 class Regeneration:
@@ -73,6 +77,7 @@ def start_conversation(
                 user_id=user_id, title=new.title[:MAX_TITLE_CHARS], idempotency_key=message.stored_key
             )
             conversation.expires_at = utcnow() if new.is_temporary else None
+            conversation.title_source = TitleSource.RULE
             _set_model(conversation, choice)
             if new.settings:
                 chat_settings.apply_to(conversation, new.settings)
@@ -80,6 +85,8 @@ def start_conversation(
             drafts.clear_if_sent(tx, tx.get_one(User, user_id), text, base_version=message.draft_version)
             tx.flush()
             message = replace(message, text=text, choice=message.choice or choice)
+            if new.wants_model_title and not new.is_temporary:
+                tx.add(TitleRequest(conversation_id=conversation.id))
             return exchanges.store(tx, conversation, None, message=message, limits=limits)
     except IntegrityError:
         # PostgreSQL let two requests with the same form start at once, and the unique key rejected this one.

@@ -23,6 +23,7 @@ from chatsite.errors import (
     DefaultModelInUseError,
     ModelAlreadyDownloadedError,
     ModelBusyError,
+    ModelLoadError,
     ModelNotDownloadableError,
     ModelNotDownloadedError,
     ModelNotFoundError,
@@ -193,6 +194,14 @@ def default_name(config: CatalogConfig) -> str:
         return chosen
     is_preferred_used = candidates.get(catalog.PREFERRED_MODEL, False) is None
     return catalog.PREFERRED_MODEL if is_preferred_used else catalog.EMBEDDED_MODEL
+
+
+def can_write_titles(config: CatalogConfig, name: str | None) -> bool:
+    """Return whether a model is an assistant that can name conversations; None is the default model."""
+    try:
+        return catalog.resolve_entry(name or default_name(config), config.custom_models_file).can_write_titles
+    except ModelLoadError:
+        return False
 
 
 def request_download(config: CatalogConfig, name: str, *, answers_new_chats: bool = False) -> None:

@@ -61,6 +61,14 @@ class ConversationsPage(PageView):
     tags: Sequence[Tag]
     tags_by_conversation: Mapping[int, Sequence[Tag]]
 
+@dataclass(frozen=True)
+class RowsUpdate:
+    """Rows of the sidebar; with `opened`, the title of the open conversation too, which may be another one now."""
+
+    sidebar: Sidebar
+    opened: Conversation | None
+
+
 
 @dataclass(frozen=True)
 class TitleForm:

@@ -16,6 +16,7 @@ from chatsite.services.organize import tags, trash
 from chatsite.services.pagination import Page, decode_cursor
 from chatsite.web.chat.conversation_views import (
     ConversationsPage,
+    RowsUpdate,
     TitleForm,
     build_conversation_page,
     build_page_beside,
@@ -25,7 +26,7 @@ from chatsite.web.chat.pages import find_requested_message, load_requested_page
 from chatsite.web.chat.welcome_views import build_new_page
 from chatsite.web.core.htmx import htmx_headers, htmx_response
 from chatsite.web.core.identity import current_user, ensure_pending_token, get_conversation, require_user
-from chatsite.web.core.open_conversation import open_conversation_id
+from chatsite.web.core.open_conversation import find_open_conversation, open_conversation_id
 from chatsite.web.core.page_view import PageView, build_sidebar, sidebar_size, writing_conversations
 from chatsite.web.core.templating import message_url, render_fragment, render_macro
 from chatsite.web.core.undo_responses import undo_response
@@ -53,8 +54,9 @@ def index() -> Response | str:
     """Show the list of conversations: rows for the sidebar, or a page with checkboxes for bulk actions.
 
     htmx gets the rows after the cursor `?before=`, or status 204 if there are none. `?rows=` is the number of rows that
-    the sidebar has; a request without cursor returns as many again. `?writing=` are the conversations whose answers are
-    being written as far as the sidebar knows; status 204 if it is still so.
+    the sidebar has; a request without cursor returns as many again. `?writing=` are the conversations whose answers and
+    titles are being written as far as the sidebar knows; status 204 if it is still so, and otherwise the title of the
+    open conversation comes too.
 
     Raises NotFoundError for a malformed cursor.
     """
@@ -70,7 +72,9 @@ def index() -> Response | str:
         return htmx_response("", 204)
     current = request.args.get("current") or open_conversation_id()
     sidebar = build_sidebar(page, current, rows_before=rows if before else 0, previous_heading=_list_heading(before))
-    response = htmx_response(render_macro("conversations/_rows.html", "conversation_rows", sidebar))
+    opened = find_open_conversation() if "writing" in request.args else None
+    view = RowsUpdate(sidebar, opened)
+    response = htmx_response(render_fragment("conversations/rows.partials.html", view=view))
     if before:
         cookies.set_cookie(response, cookies.ROWS, str(sidebar.row_count), max_age=None)
     return response

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, redirect, request, url_for
+from flask import Blueprint, Response, current_app, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from chatsite.models import Role, WaitingMessage
@@ -14,7 +14,8 @@ from chatsite.services.chat import (
     waiting_messages,
 )
 from chatsite.services.chat.messages import Exchange
-from chatsite.services.models import choice
+from chatsite.services.models import catalog, choice
+from chatsite.services.models.choice import ModelChoice
 from chatsite.web.chat.conversation_views import build_posted_update, build_waiting_update
 from chatsite.web.chat.message_views import build_message_view
 from chatsite.web.chat.pages import render_finished_message
@@ -116,11 +117,21 @@ def _start_conversation() -> Exchange:
     )
     return messages.start_conversation(
         user,
-        messages.NewConversation(title_from_question(question), settings=settings, is_temporary=is_temporary),
+        messages.NewConversation(
+            title_from_question(question),
+            settings=settings,
+            is_temporary=is_temporary,
+            wants_model_title=_wants_model_title(model_choice),
+        ),
         messages.NewMessage(question, idempotency_key, draft_version=_draft_version(), compare_with=other_choices),
         limits=current_limits(),
         choice=model_choice,
     )
+
+
+def _wants_model_title(model_choice: ModelChoice) -> bool:
+    is_on: bool = current_app.config["MODEL_TITLES"]
+    return is_on and catalog.can_write_titles(catalog_config(), model_choice.model)
 
 
 def _post_message(conversation_id: str) -> Exchange | WaitingMessage:

@@ -12,7 +12,7 @@ from flask_babel import gettext
 
 from chatsite import cookies
 from chatsite.models import Conversation, Message, Tag
-from chatsite.services.chat import conversations, read_marks
+from chatsite.services.chat import conversations, read_marks, title_requests
 from chatsite.services.chat.read_marks import ReadMarks
 from chatsite.services.organize import tags
 from chatsite.services.pagination import Page
@@ -33,7 +33,7 @@ class Sidebar:
     """A page of the user's conversations with their tags and read marks. `current_id` is the public id of the open one.
 
     `previous_heading` is the heading of the rows above, `row_count` the number of rows including the ones above.
-    `writing` names the conversations whose answers are being written, if any; the list then asks for news.
+    `writing` names the conversations whose answers or titles are being written, if any; the list then asks for news.
     """
 
     page: Page[Conversation]
@@ -82,8 +82,13 @@ def build_sidebar(
 
 
 def writing_conversations() -> str:
-    """Return the public ids of the conversations whose answers are being written, joined by spaces."""
-    return " ".join(read_marks.list_writing(current_user()))
+    """Return the public ids of the conversations whose answers are being written, and those of which a title may be.
+
+    The latter have a `+` before them. They are joined by spaces.
+    """
+    user = current_user()
+    titles = [f"+{public_id}" for public_id in title_requests.list_pending(user)]
+    return " ".join([*read_marks.list_writing(user), *titles])
 
 
 def sidebar_size() -> int:

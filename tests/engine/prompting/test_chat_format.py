@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -162,3 +163,13 @@ def test_template_hiding_messages_is_rejected() -> None:
     tokenizer.chat_template = "{{ 'nothing of what you said' }}"
     with pytest.raises(ModelLoadError, match="does not show its messages"):
         ChatFormat(tokenizer, "tiny", "1", 256).require_valid_tokenizer()
+
+
+def test_model_that_can_think_is_told_not_to_in_the_background() -> None:
+    tokenizer = trained_models.chat_tokenizer()
+    tokenizer.chat_template += "{% if enable_thinking is defined and not enable_thinking %}{{ '<none>' }}{% endif %}"
+    thinking = ChatFormat(tokenizer, "tiny", "1", 256)
+    answer = thinking.build_prompt(make_request("Hello"), {}).ids
+    title = thinking.build_prompt(replace(make_request("Hello"), is_background=True), {}).ids
+    assert str(tokenizer.decode(list(answer))).endswith("assistant\n")
+    assert str(tokenizer.decode(list(title))) == f"{tokenizer.decode(list(answer))}<none>"
