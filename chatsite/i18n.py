@@ -86,6 +86,12 @@ def format_day_heading(timestamp: datetime) -> str:
     return _format_skeleton("MMMMd" if local_date.year == today.year else "yMMMMd", local_date, str(get_locale()))
 
 
+def is_same_day(first: datetime, second: datetime) -> bool:
+    """Return whether two datetimes are on the same day where the visitor is."""
+    zone = get_timezone()
+    return first.astimezone(zone).date() == second.astimezone(zone).date()
+
+
 def format_list_heading(timestamp: datetime) -> str:
     """Format the heading of a datetime in a long list: a day, then a week, a month, and months by name."""
     zone = get_timezone()

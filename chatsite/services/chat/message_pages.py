@@ -6,8 +6,9 @@ texts are in memory several times while it is built: as rows, as HTML and as the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import accumulate
 
 from sqlalchemy import select
@@ -15,7 +16,7 @@ from sqlalchemy.orm import joinedload
 
 from chatsite.database import db
 from chatsite.errors import NotFoundError
-from chatsite.models import Conversation, Message
+from chatsite.models import Conversation, Message, Role
 from chatsite.services.chat import message_tree
 
 PAGE_SIZE = 60
@@ -79,6 +80,20 @@ def messages_after(conversation: Conversation, after: str | None, size: int = PA
         return page_before(conversation, size=size).messages
     ids = message_tree.descendants(last_known_id)[-size:]
     return _load_messages(take_fitting(ids[::-1])[::-1])
+
+
+def previous_times(messages: Sequence[Message]) -> Mapping[int, datetime]:
+    """Return when the message before each of the questions among `messages` was written, by the id of the question."""
+    previous_ids = {each.id: each.parent_id for each in messages if each.role is Role.USER and each.parent_id}
+    times = {each.id: each.created_at for each in messages}
+    # Only that of the first one is on another page.
+    missing = set(previous_ids.values()) - times.keys()
+    if missing:
+        rows = db.session.execute(select(Message.id, Message.created_at).where(Message.id.in_(missing)))
+        times.update({row.id: row.created_at for row in rows})
+    return {
+        question_id: times[previous_id] for question_id, previous_id in previous_ids.items() if previous_id in times
+    }
 
 
 def take_fitting(ids: Sequence[int], max_chars: int = MAX_PAGE_CHARS) -> Sequence[int]:

@@ -49,11 +49,16 @@ class RegenerateMenu:
 
 @dataclass(frozen=True)
 class AnswerMenu:
-    """What can be done with an answer. A temporary one can neither be branched nor shared."""
+    """What can be done with an answer. A temporary one can neither be branched nor shared.
+
+    Only under the latest answer stand the thumbs and the other ways to regenerate; under all others they are here.
+    """
 
     message: Message
     is_temporary: bool
+    is_latest: bool
     can_regenerate: bool
+    can_rate: bool
     has_prompt_report: bool
 
 
@@ -84,7 +89,9 @@ def build_answer_menu(message: Message) -> AnswerMenu:
     return AnswerMenu(
         message,
         message.conversation.expires_at is not None,
+        is_latest(message),
         can_regenerate(message),
+        can_rate(message),
         bool(generation and (generation.prompt_report or generation.token_count)),
     )
 
@@ -93,6 +100,16 @@ def can_regenerate(message: Message) -> bool:
     """Return whether another version of an answer can be asked for; one that failed is tried again instead."""
     is_over = not message.is_in_progress and not generations.can_retry(message)
     return is_over and not message.in_comparison and message.parent_id is not None
+
+
+def is_latest(message: Message) -> bool:
+    """Return whether the conversation ends with an answer, alone or beside those that it is compared with."""
+    return message.in_comparison or message.id == message.conversation.active_leaf_id
+
+
+def can_rate(message: Message) -> bool:
+    """Return whether there is something in an answer to be rated, and all of it was written."""
+    return bool(message.text) and message.generation is not None and not message.is_in_progress
 
 
 def build_regenerate_menu(message: Message) -> RegenerateMenu:

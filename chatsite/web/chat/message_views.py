@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from flask_babel import gettext
 from markupsafe import Markup
 
+from chatsite.i18n import format_day_heading, is_same_day
 from chatsite.models import Conversation, Generation, Message, Role
 from chatsite.rendering.process.render_budget import RenderBudget
 from chatsite.rendering.text import is_blank, shorten_line
-from chatsite.services.chat import comparisons, generations, message_tree, variations
+from chatsite.services.chat import comparisons, generations, message_pages, message_tree, variations
 from chatsite.services.chat.message_pages import MessagePage
 from chatsite.services.chat.message_tree import VersionPosition
 from chatsite.services.chat.prompt_report import ContextUsage
 from chatsite.web.chat.announcements import count_announced
-from chatsite.web.chat.answer_menus import can_regenerate
+from chatsite.web.chat.answer_menus import can_rate, can_regenerate, is_latest
 from chatsite.web.chat.failures import Failure, describe_failure
 from chatsite.web.chat.signatures import Signature, build_signature
 from chatsite.web.chat.views import (
@@ -44,13 +45,15 @@ class MessageView:
     """A message on a page. Questions leave most fields at their defaults; one with code or formulas is its only block.
 
     `pressed_direction` is the pager arrow that was just pressed and keeps the focus. `heading` is what a screen reader
-    lists the message as. `compared` are the answers of a
+    lists the message as. `day` is set where a question begins another day. `compared` are the answers of a
     comparison, shown side by side in place of this one. `is_blank` says that there is nothing to be seen in `blocks`.
+    `is_latest` says that the conversation ends with this answer: only then all that is done with one is at hand.
     """
 
     message: Message
     version_position: VersionPosition | None = None
     pressed_direction: str = ""
+    day: str = ""
     has_edit_focus: bool = False
     change_notice: str = ""
     blocks: Sequence[Markup] = ()
@@ -62,6 +65,8 @@ class MessageView:
     can_continue: bool = False
     can_retry: bool = False
     can_regenerate: bool = False
+    can_rate: bool = False
+    is_latest: bool = False
     signature: Signature | None = None
     failure: Failure | None = None
     model_title: str = ""
@@ -132,10 +137,11 @@ def build_message_view(message: Message, *, pressed_direction: str = "", has_edi
 
 
 class _MessageViewBuilder:
-    """A builder of the messages of one page, which share queries (version positions, variations) and a budget."""
+    """A builder of the messages of one page, which share queries (version positions, times) and a budget."""
 
     def __init__(self, messages: Sequence[Message]) -> None:
         self._positions = message_tree.version_positions(messages)
+        self._previous_times = message_pages.previous_times(messages)
         self._variations = variations.load(messages)
         self._titles: dict[str, str] = {}
         self._budget = RenderBudget()
@@ -148,7 +154,10 @@ class _MessageViewBuilder:
             heading = shorten_line(" ".join(message.text[:160].split()), MAX_HEADING_CHARS)
             html = render_question(message.text, self._budget)
             blocks = [html] if html else ()
-            return MessageView(message, position, pressed_direction, has_edit_focus, blocks=blocks, heading=heading)
+            day = self._day_heading(message)
+            return MessageView(
+                message, position, pressed_direction, day, has_edit_focus, blocks=blocks, heading=heading
+            )
         if message.in_comparison and not is_single:
             compared = [self._build_answer(answer, position=None) for answer in comparisons.list_compared(message)]
             return MessageView(message, position, compared=compared)
@@ -182,11 +191,20 @@ class _MessageViewBuilder:
             can_continue=generations.can_continue(message),
             can_retry=can_retry,
             can_regenerate=can_regenerate(message),
+            can_rate=can_rate(message),
+            is_latest=is_latest(message),
             failure=describe_failure(generation),
             signature=None if is_in_progress else build_signature(message),
             model_title=self._model_title(generation) if message.in_comparison else "",
             heading=self._answer_heading(generation, position),
         )
+
+    def _day_heading(self, question: Message) -> str:
+        """Return the day of a question; empty if the message before it is of the same day, or if it is the first."""
+        before = self._previous_times.get(question.id)
+        if before is None or is_same_day(before, question.created_at):
+            return ""
+        return format_day_heading(question.created_at)
 
     def _model_title(self, generation: Generation | None) -> str:
         """Return the title of the model that wrote an answer, which a page of its answers looks up once."""

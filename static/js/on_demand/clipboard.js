@@ -1,7 +1,7 @@
 // Copying: what a Copy button stands for, or what is selected, as plain text and with its formatting.
 
 // What stands among the words and is none of them.
-const CONTROLS = "figcaption, footer, button, form, .in-progress, .change-notice, .load-more-before, .load-more-after";
+const CONTROLS = "figcaption, footer, button, form, .in-progress, .change-notice, .day-line, .load-more-before, .load-more-after";
 // Elements that give the words in them a meaning, also where only a part of them is selected.
 const MEANINGFUL = "a, strong, em, s, code, pre, ol, ul, blockquote, table, thead, tbody, tr, .question";
 const WRAPPERS = "div, figure, section, article, span";
@@ -80,8 +80,8 @@ function readSource(button) {
   }
   if (button.matches(".copy-message, .copy-as")) {
     const message = answerOf(button);
-    // The text of a message has an address below that of the message, to which the time leads.
-    const text = fetchText(`${message.querySelector(".timestamp").href}/text`);
+    // The text of an answer has an address beside that of its menu.
+    const text = fetchText(message.querySelector(".more-button").href.replace(/actions$/, "text"));
     if (button.value) return { text };
     return { text, html: toPlainHtml(removeControls(boxOf(message.querySelector(".prose").cloneNode(true)))) };
   }

@@ -222,5 +222,6 @@ def test_answer_shows_time_and_word_count(alice: WebClient, finish_answers: Answ
     page = alice.get(f"/conversations/{conversation}").text
     report = alice.get(f"/messages/{message_ids(page)[-1]}/prompt-report", headers=HTMX_HEADERS).text
     assert "Words 4" in visible_text(report)
-    for message in message_ids(page):
-        assert re.search(rf'href="/messages/{message}"[^>]*><time datetime="\d{{4}}-', page)
+    question, answer = message_ids(page)
+    assert re.search(rf'href="/messages/{question}">\d+:\d\d', page)
+    assert re.search(r'<time [^>]*datetime="\d{4}-', alice.get(f"/messages/{answer}/actions").text)
