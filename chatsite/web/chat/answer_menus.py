@@ -12,7 +12,7 @@ from chatsite.engine.types import Preset
 from chatsite.errors import InvalidPresetError, ModelNotFoundError, NotFoundError, gettext_noop
 from chatsite.i18n import select_locale
 from chatsite.models import Message, Role
-from chatsite.services.chat import generations
+from chatsite.services.chat import generations, reruns
 from chatsite.services.chat.messages import Regeneration
 from chatsite.services.chat.variations import INSTRUCTED_FAMILIES, Variation
 from chatsite.services.models import catalog, choice
@@ -90,15 +90,19 @@ def build_answer_menu(message: Message) -> AnswerMenu:
         message,
         message.conversation.expires_at is not None,
         is_latest(message),
-        can_regenerate(message),
+        can_regenerate(message, is_followed=bool(reruns.find_followed([message.id]))),
         can_rate(message),
         bool(generation and (generation.prompt_report or generation.token_count)),
     )
 
 
-def can_regenerate(message: Message) -> bool:
-    """Return whether another version of an answer can be asked for; one that failed is tried again instead."""
-    is_over = not message.is_in_progress and not generations.can_retry(message)
+def can_regenerate(message: Message, *, is_followed: bool) -> bool:
+    """Return whether another version of an answer can be asked for.
+
+    One that failed is tried again instead, unless it `is_followed` by a question: then that would be answered to
+    another text.
+    """
+    is_over = not message.is_in_progress and (is_followed or not generations.can_retry(message))
     return is_over and not message.in_comparison and message.parent_id is not None
 
 

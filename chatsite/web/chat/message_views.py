@@ -12,7 +12,7 @@ from chatsite.i18n import format_day_heading, is_same_day
 from chatsite.models import Conversation, Generation, Message, Role
 from chatsite.rendering.process.render_budget import RenderBudget
 from chatsite.rendering.text import is_blank, shorten_line
-from chatsite.services.chat import comparisons, generations, message_pages, message_tree, variations
+from chatsite.services.chat import comparisons, generations, message_pages, message_tree, reruns, variations
 from chatsite.services.chat.message_pages import MessagePage
 from chatsite.services.chat.message_tree import VersionPosition
 from chatsite.services.chat.prompt_report import ContextUsage
@@ -146,6 +146,8 @@ class _MessageViewBuilder:
         self._titles: dict[str, str] = {}
         self._budget = RenderBudget()
 
+        ended_early = [each.id for each in messages if generations.can_retry(each) or generations.can_continue(each)]
+        self._followed = reruns.find_followed(ended_early)
     def build(
         self, message: Message, *, is_single: bool = False, pressed_direction: str = "", has_edit_focus: bool = False
     ) -> MessageView:
@@ -171,7 +173,7 @@ class _MessageViewBuilder:
         pressed_direction: str = "",
         is_single: bool = False,
     ) -> MessageView:
-        generation, can_retry = message.generation, generations.can_retry(message)
+        generation, is_followed = message.generation, message.id in self._followed
         is_in_progress = message.is_in_progress
         snapshot = find_snapshot(message) if is_in_progress else None
         return MessageView(
@@ -188,9 +190,9 @@ class _MessageViewBuilder:
             status=build_generation_status(snapshot) if is_in_progress else None,
             announced_count=count_announced(message, snapshot) if is_in_progress else 0,
             summary=summarize_generation(generation) if generation and not is_in_progress else None,
-            can_continue=generations.can_continue(message),
-            can_retry=can_retry,
-            can_regenerate=can_regenerate(message),
+            can_continue=generations.can_continue(message) and not is_followed,
+            can_retry=generations.can_retry(message) and not is_followed,
+            can_regenerate=can_regenerate(message, is_followed=is_followed),
             can_rate=can_rate(message),
             is_latest=is_latest(message),
             failure=describe_failure(generation),
