@@ -29,15 +29,49 @@ body { display: block; block-size: auto; overflow: auto }
 .conversation > h2 { font-size: 1.3rem; line-height: 1.3; overflow-wrap: anywhere }
 .by { margin-block-start: 0.35rem; color: var(--text-2); font-size: 0.8125rem }
 .copy, .download { display: none }
+::highlight(found) { background: Mark; color: MarkText }
 @media print { .archive nav, .archive [type="search"] { display: none } }
 """
+# Found words are highlighted where the browser can do that without changing the text, at most so many.
 SCRIPT = """
+const MAX_MARKS = 1000;
 const box = document.querySelector('[type=search]'), count = document.querySelector('[role=status]');
 const rows = [...document.querySelectorAll('nav a')].map(link => {
   const talk = document.getElementById(decodeURIComponent(link.hash.slice(1)));
   return [link.parentNode, talk, plain(talk.textContent)];
 });
 function plain(text) { return text.normalize('NFD').replace(/[\\u0300-\\u036f]/g, '').toLowerCase(); }
+function* findWords(node, words) {
+  let text = '';
+  const places = [];
+  for (let place = 0; place < node.data.length; place++) {
+    const letter = plain(node.data[place]);
+    text += letter;
+    for (let unit = 0; unit < letter.length; unit++) places.push(place);
+  }
+  for (const word of words) {
+    for (let start = text.indexOf(word); start >= 0; start = text.indexOf(word, start + word.length)) {
+      const range = new Range();
+      range.setStart(node, places[start]);
+      range.setEnd(node, places[start + word.length - 1] + 1);
+      yield range;
+    }
+  }
+}
+function* findMarks(words) {
+  for (const [row, talk] of rows) {
+    if (row.hidden) continue;
+    const nodes = document.createTreeWalker(talk, NodeFilter.SHOW_TEXT);
+    while (nodes.nextNode()) yield* findWords(nodes.currentNode, words);
+  }
+}
+function markWords(words) {
+  if (!CSS.highlights) return;
+  const marks = new Highlight();
+  CSS.highlights.set('found', marks);
+  if (!words.length) return;
+  for (const range of findMarks(words)) if (marks.add(range).size >= MAX_MARKS) return;
+}
 box.hidden = false;
 box.addEventListener('input', () => {
   const words = plain(box.value).split(/\\s+/).filter(Boolean);
@@ -47,27 +81,32 @@ box.addEventListener('input', () => {
     row.hidden = talk.hidden = !there;
     found += there;
   }
-  count.textContent = words.length ? found + ' / ' + rows.length : '';
+  const [some, all] = [found, rows.length].map(number => number.toLocaleString(document.documentElement.lang));
+  count.textContent = words.length ? count.dataset.found.replace('{found}', some).replace('{count}', all) : '';
+  markWords(words);
 });
 """
 _SCRIPT_HASH = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
 _CONTENT_SECURITY_POLICY = (
-    f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{_SCRIPT_HASH}'; "
+    f"default-src 'none'; style-src 'unsafe-inline'; font-src data:; script-src 'sha256-{_SCRIPT_HASH}'; "
     "base-uri 'none'; form-action 'none'"
 )
 
 
 @dataclass(frozen=True)
 class ExportLabels:
-    """The document's own texts, in the reader's language, whose code is `language`."""
+    """The document's own texts, in the reader's language, whose code is `language`.
+
+    `found` says in how many conversations something was found: `{found}` of `{count}`.
+    """
 
     language: str
     title: str
     description: str
     search: str
+    found: str
     contents: str
     user_heading: str
-    answer_heading: str
 
 
 def document_start(labels: ExportLabels, styles: str) -> Markup:
@@ -79,7 +118,8 @@ def document_start(labels: ExportLabels, styles: str) -> Markup:
         '<meta name="color-scheme" content="light dark">'
         "<title>{}</title>\n<style>{}</style></head>\n"
         '<body><main class="archive column"><h1>{}</h1><p>{}</p>'
-        '<input class="field" type="search" aria-label="{}" placeholder="{}" hidden><p role="status"></p>\n'
+        '<input class="field" type="search" aria-label="{}" placeholder="{}" hidden>'
+        '<p role="status" data-found="{}"></p>\n'
         '<nav aria-label="{}"><ul>\n'
     ).format(
         labels.language,
@@ -91,6 +131,7 @@ def document_start(labels: ExportLabels, styles: str) -> Markup:
         labels.description,
         labels.search,
         labels.search,
+        labels.found,
         labels.contents,
     )
 
@@ -114,20 +155,21 @@ def conversation_start(public_id: str, title: str, date: str) -> Markup:
     )
 
 
-def render_question(text: str, labels: ExportLabels) -> Markup:
-    """Render a question."""
+def render_question(words: str | Markup, labels: ExportLabels) -> Markup:
+    """Render a question from its text, or from the HTML that the site shows where it has code or formulas."""
     return Markup(
-        '<section class="message"><h3 class="visually-hidden">{}</h3><p class="question" dir="auto">{}</p></section>\n'
-    ).format(labels.user_heading, text)
+        '<section class="message"><h3 class="visually-hidden">{}</h3>'
+        '<div class="question" dir="auto">{}</div></section>\n'
+    ).format(labels.user_heading, words)
 
 
-def render_answer(blocks: Iterable[Markup], byline: str, labels: ExportLabels) -> Markup:
+def render_answer(blocks: Iterable[Markup], heading: str, byline: str) -> Markup:
     """Render an answer from the blocks of HTML that the site shows."""
     body = Markup("").join(Markup('<div class="block">{}</div>').format(block) for block in blocks)
     return Markup(
         '<section class="message"><h3 class="visually-hidden">{}</h3>'
         '<div class="prose">{}</div><p class="by">{}</p></section>\n'
-    ).format(labels.answer_heading, body, byline)
+    ).format(heading, body, byline)
 
 
 def conversation_end() -> Markup:

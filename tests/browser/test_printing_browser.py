@@ -32,6 +32,15 @@ CUT_OFF = """() => [...document.querySelectorAll("main *")]
   .filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth + 1)
   .map((element) => element.outerHTML.slice(0, 200))"""
 
+# Of what was drawn, since a color may be written in many ways.
+WHITE = """() => {
+  const brush = document.createElement("canvas").getContext("2d");
+  brush.fillStyle = getComputedStyle(document.documentElement).backgroundColor;
+  brush.fillRect(0, 0, 1, 1);
+  return `rgb(${[...brush.getImageData(0, 0, 1, 1).data].slice(0, 3).join(", ")})`;
+}"""
+LEFT_EDGES = "(all) => all.map((each) => Math.round(each.getBoundingClientRect().left))"
+
 
 @pytest.fixture(scope="module")
 def stored_visitor(site: ServedSite) -> Iterator[seed_data.StoredVisitor]:
@@ -65,6 +74,11 @@ def test_print_action_prints_whole_conversation(
     expect(page.locator("article.message")).to_have_count(2 * EXCHANGES)
     expect(page.get_by_role("button")).to_have_count(0)
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
+    assert page.evaluate(WHITE) == "rgb(255, 255, 255)"
+    expect(page.get_by_role("heading", name="Answer").first).to_have_css("clip-path", "none")
+    # What is read begins at one edge.
+    lefts = page.locator("h1, .message-user > h2, .message-assistant .prose").evaluate_all(LEFT_EDGES)
+    assert len(set(lefts)) == 1, lefts
     assert page.evaluate(CUT_OFF) == []
     # Whoever loads it once more is not asked again.
     page.reload()

@@ -14,6 +14,9 @@ from tests.support import other_exports
 
 pytestmark = pytest.mark.browser
 
+WIDE_TABLE = f"| {' | '.join(['a long column name'] * 9)} |\n|{'---|' * 9}\n| {' | '.join(['12,345,678.90'] * 9)} |"
+MARKED_WORDS = "() => [...CSS.highlights.get('found') ?? []].map((range) => range.toString().toLowerCase())"
+
 
 def poems(folder: Path) -> Path:
     """An export of Claude with a conversation that is none."""
@@ -49,7 +52,7 @@ def test_html_export_can_be_read_and_searched_offline(
     page = here.open_tab()
     ask_and_wait(page, "/say The **lighthouse** at night")
     page.goto("/")
-    ask_and_wait(page, "/say Bread and butter")
+    ask_and_wait(page, "/say Bread and b\u00fatter\n\n" + WIDE_TABLE)
     page.goto("/export")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download as HTML").click()
@@ -63,7 +66,26 @@ def test_html_export_can_be_read_and_searched_offline(
     expect(reader.get_by_role("article")).to_have_count(2)
     reader.get_by_role("searchbox").fill("LIGHTHOUSE night")
     expect(reader.locator("article:visible")).to_have_count(1)
-    expect(reader.get_by_role("status")).to_have_text("1 / 2")
+    expect(reader.get_by_role("status")).to_have_text("1 of 2 conversations")
     expect(reader.locator("strong")).to_have_text("lighthouse")
+    # In the title, in the question and in the answer.
+    assert sorted(reader.evaluate(MARKED_WORDS)) == ["lighthouse"] * 3 + ["night"] * 3
+    reader.get_by_role("searchbox").fill("butter")
+    expect(reader.locator("article:visible")).to_have_count(1)
+    assert set(reader.evaluate(MARKED_WORDS)) == {"b\u00fatter"}
+    reader.get_by_role("searchbox").fill("")
+    expect(reader.locator("article:visible")).to_have_count(2)
+    assert reader.evaluate(MARKED_WORDS) == []
+    # It has the typeface of the site, and what is wide scrolls by itself.
+    assert reader.evaluate("document.fonts.load('1rem Figtree').then((fonts) => fonts.map((font) => font.status))") == [
+        "loaded"
+    ]
+    assert reader.evaluate("getComputedStyle(document.body).fontFamily").startswith("Figtree")
+    reader.set_viewport_size({"width": 390, "height": 800})
+    table = reader.locator(".table-scroll")
+    assert table.evaluate("(box) => box.scrollWidth > box.clientWidth + 100")
+    assert table.evaluate("(box) => { box.scrollLeft = 1000; return box.scrollLeft; }") > 100
+    assert table.evaluate("(box) => box.getBoundingClientRect().right <= innerWidth")
+    assert reader.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert asked == [file.as_uri()]
     offline.close()

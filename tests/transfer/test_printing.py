@@ -42,7 +42,12 @@ def test_print_page_has_all_messages_in_order(alice: WebClient, finish_answers: 
     finish_answers("")
     response = alice.get(f"/conversations/{name}/print")
     texts = printed_texts(response.text)
-    words = ["You First &lt;question&gt;", "Answer First answer .", "You Second question", "Answer No answer."]
+    words = [
+        "You First &lt;question&gt;",
+        "Answer by Demo script First answer .",
+        "You Second question",
+        "Answer by Demo script No answer.",
+    ]
     assert [text.startswith(word) for text, word in zip(texts, words, strict=True)] == [True] * 4, texts
     assert response.headers["Cache-Control"] == "no-store"
     assert "Set-Cookie" not in response.headers
@@ -53,6 +58,15 @@ def test_print_page_has_all_messages_in_order(alice: WebClient, finish_answers: 
     exports = f"/conversations/{name}/export"
     assert f'href="{exports}"' in alice.get(f"/conversations/{name}").text
     assert f'href="/conversations/{name}/print"' in alice.get(exports).text
+
+
+def test_printed_questions_are_set_as_on_the_page(alice: WebClient, finish_answers: Callable[..., None]) -> None:
+    name = alice.start_conversation("Why is `a < b` **true**?\n\n```python\nx = 1\n```")
+    finish_answers("So.")
+    html = alice.get(f"/conversations/{name}/print").text
+    assert '<code dir="auto">a &lt; b</code> **true**?' in html
+    assert "```" not in html
+    assert html.count('<figure class="code"') == 1
 
 
 def test_print_page_is_whole_where_the_conversation_page_is_not(alice: WebClient, long_conversation: str) -> None:
@@ -107,7 +121,7 @@ def test_printed_answers_of_an_import_name_its_product(app: Flask, alice: WebCli
         db.session.remove()
     alice.client.set_cookie("chatsite_visitor", token)
     question, answer, *_ = printed_texts(alice.get(f"/conversations/{name}/print").text)
-    assert " Claude " in answer
+    assert answer.startswith("Answer by Claude ")
     assert "Claude" not in question
 
 

@@ -123,19 +123,28 @@ def iter_conversations(user_id: int, conversation_id: int | None = None) -> Iter
 
     Conversations in the trash and temporary chats are left out.
     """
-    exportable = Conversation.deleted_at.is_(None), Conversation.expires_at.is_(None)
-    query = (
-        select(*CONVERSATION_COLUMNS)
-        .where(Conversation.user_id == user_id, *exportable)
-        .order_by(Conversation.id)
-        .limit(CONVERSATION_BATCH_SIZE)
-    )
-    query = query if conversation_id is None else query.where(Conversation.id == conversation_id)
+    query = _select_exportable(user_id, conversation_id, *CONVERSATION_COLUMNS)
+    query = query.order_by(Conversation.id).limit(CONVERSATION_BATCH_SIZE)
     last_id = 0
     while rows := _fetch_all(query.where(Conversation.id > last_id)):
-        tags = _tag_names([row.id for row in rows])
-        yield from (ConversationRow(row, tags.get(row.id, ())) for row in rows)
+        yield from _with_tags(rows)
         last_id = rows[-1].id
+
+
+def list_newest_first(user_id: int, conversation_id: int | None = None) -> Sequence[int]:
+    """Return the row ids of the conversations that `iter_conversations` yields, in the order of their age."""
+    query = _select_exportable(user_id, conversation_id, Conversation.id)
+    newest_first = Conversation.created_at.desc(), Conversation.id.desc()
+    return [row.id for row in _fetch_all(query.order_by(*newest_first))]
+
+
+def iter_conversations_by_id(user_id: int, ids: Sequence[int]) -> Iterator[ConversationRow]:
+    """Yield a user's conversations by their row ids, in the order of the ids, without those deleted meanwhile."""
+    query = _select_exportable(user_id, None, *CONVERSATION_COLUMNS)
+    for start in range(0, len(ids), CONVERSATION_BATCH_SIZE):
+        batch = ids[start : start + CONVERSATION_BATCH_SIZE]
+        rows = {row.id: row for row in _fetch_all(query.where(Conversation.id.in_(batch)))}
+        yield from _with_tags([rows[conversation_id] for conversation_id in batch if conversation_id in rows])
 
 
 def iter_messages(conversation_id: int) -> Iterator[MessageRow]:
@@ -207,6 +216,17 @@ def list_personas(user_id: int) -> Sequence[Row[Any]]:
         Persona.created_at,
     )
     return _fetch_all(select(*columns).where(Persona.user_id == user_id).order_by(Persona.id))
+
+
+def _select_exportable(user_id: int, conversation_id: int | None, *columns: Any) -> Select[*tuple[Any, ...]]:
+    is_exportable = Conversation.deleted_at.is_(None), Conversation.expires_at.is_(None)
+    query = select(*columns).where(Conversation.user_id == user_id, *is_exportable)
+    return query if conversation_id is None else query.where(Conversation.id == conversation_id)
+
+
+def _with_tags(rows: Sequence[Row[Any]]) -> Iterator[ConversationRow]:
+    tags = _tag_names([row.id for row in rows])
+    return (ConversationRow(row, tags.get(row.id, ())) for row in rows)
 
 
 def _select_messages() -> Select[*tuple[Any, ...]]:

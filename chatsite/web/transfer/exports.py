@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from urllib.parse import quote
 
-from flask import Blueprint, Response, current_app, render_template, request
-from flask_babel import get_locale, gettext
+from flask import Blueprint, Response, render_template, request
+from flask_babel import gettext
 
-from chatsite.i18n import format_datetime
-from chatsite.models import Conversation, Role, User
-from chatsite.rendering import html_export
-from chatsite.rendering.process.render_budget import RenderBudget, export_budget
+from chatsite.models import Conversation, User
 from chatsite.services.chat import conversations
-from chatsite.services.transfer import export_json, export_markdown, export_queries
+from chatsite.services.transfer import export_json, export_markdown
 from chatsite.services.transfer.export_markdown import AuthorLabels
-from chatsite.services.transfer.export_queries import MessageRow
 from chatsite.services.transfer.file_names import DEFAULT_NAME, title_to_name
-from chatsite.web.core.assets import build_bundle
-from chatsite.web.core.blocks import render_blocks
 from chatsite.web.core.identity import current_user, get_conversation
 from chatsite.web.core.page_view import PageView
 from chatsite.web.transfer.file_responses import stream_file
+from chatsite.web.transfer.html_archive import export_html
 
 bp = Blueprint("exports", __name__)
-
-FONT_FACE = re.compile(r"@font-face ?\{.*?\}", re.DOTALL)
 
 ExportWriter = Callable[[int, int | None], Iterator[str | bytes]]
 
@@ -108,50 +98,8 @@ def _export_markdown_archive(user_id: int, _: int | None) -> Iterator[bytes]:
     return export_markdown.export_archive(user_id, _author_labels())
 
 
-def _export_html(user_id: int, conversation_id: int | None) -> Iterator[str]:
-    """Yield an HTML document that looks like the site and works offline."""
-    labels = html_export.ExportLabels(
-        language=str(get_locale()),
-        title=gettext("Conversations"),
-        description=gettext("This file works offline, including search."),
-        search=gettext("Search"),
-        contents=gettext("Conversations"),
-        user_heading=gettext("You"),
-        answer_heading=gettext("Answer"),
-    )
-    budget = export_budget()
-    yield html_export.document_start(labels, _site_styles())
-    for header in export_queries.iter_conversations(user_id, conversation_id):
-        yield html_export.toc_entry(header.row.public_id, header.row.title, format_datetime(header.row.created_at))
-    yield html_export.toc_end()
-    for header in export_queries.iter_conversations(user_id, conversation_id):
-        yield html_export.conversation_start(
-            header.row.public_id, header.row.title, " · ".join([format_datetime(header.row.created_at), *header.tags])
-        )
-        for row in export_queries.iter_branch(header.row.id):
-            yield _render_message(row, header.product, labels, budget=budget)
-        yield html_export.conversation_end()
-    yield html_export.document_end()
-
-
-def _render_message(
-    row: MessageRow, product: str | None, labels: html_export.ExportLabels, *, budget: RenderBudget
-) -> str:
-    if row.row.role is Role.USER:
-        return html_export.render_question(row.text, labels)
-    byline = " · ".join(filter(None, [row.model or product, format_datetime(row.row.created_at)]))
-    return html_export.render_answer(render_blocks(row.text, budget), byline, labels)
-
-
-@lru_cache(maxsize=1)
-def _site_styles() -> str:
-    """Return the style sheets of the site without fonts, which are not embedded in the file."""
-    folder = Path(current_app.static_folder or "static")
-    return FONT_FACE.sub("", build_bundle(folder, "app.css", str))
-
-
 FORMATS = {
-    "html": ExportFormat("html", "text/html", _export_html),
+    "html": ExportFormat("html", "text/html", export_html),
     "markdown": ExportFormat("md", "text/markdown", _export_markdown),
     "json": ExportFormat("json", "application/json", export_json.export),
 }

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from flask import Blueprint, Response, request, stream_template
+from flask_babel import gettext
 from markupsafe import Markup
 
 from chatsite.errors import NotFoundError
@@ -16,8 +17,9 @@ from chatsite.rendering.process.render_budget import RenderBudget, print_budget
 from chatsite.services.chat import conversations, message_tree
 from chatsite.services.transfer import export_queries
 from chatsite.services.transfer.export_queries import MessageRow
-from chatsite.web.core.blocks import render_blocks
+from chatsite.web.core.blocks import render_blocks, render_question
 from chatsite.web.core.identity import get_conversation, get_message
+from chatsite.web.transfer.authors import AuthorTitles, answer_heading
 from chatsite.web.transfer.file_responses import stream_file
 
 bp = Blueprint("printing", __name__)
@@ -29,15 +31,16 @@ MAX_PART_DIGITS = 6
 
 @dataclass(frozen=True)
 class PrintedMessage:
-    """A message on paper. A question has its `text`, an answer its `blocks`.
+    """A message on paper. A question with code or formulas is its only block, any other has none.
 
-    `author` is the model that wrote an answer, or else the product that it was imported from; None if it is not known.
+    `author` is the model that wrote an answer, or else the product that it was imported from; empty if it is not known.
     """
 
     is_question: bool
+    heading: str
     text: str
     blocks: Sequence[Markup]
-    author: str | None
+    author: str
     created_at: datetime
 
 
@@ -81,7 +84,7 @@ def _build_view(conversation: Conversation, message_id: str | None, part: int) -
     start = (part - 1) * MESSAGES_PER_PART
     printed_ids = ids[start : start + MESSAGES_PER_PART]
     product = export_queries.product_name(conversation.import_source_id)
-    build_message = partial(_build_message, budget=print_budget(), product=product)
+    build_message = partial(_build_message, budget=print_budget(), titles=AuthorTitles(), product=product)
     return PrintView(
         conversation,
         message_id,
@@ -110,12 +113,12 @@ def _requested_part() -> int:
     return int(number)
 
 
-def _build_message(message: MessageRow, budget: RenderBudget, product: str | None) -> PrintedMessage:
-    row, is_question = message.row, message.row.role is Role.USER
-    return PrintedMessage(
-        is_question,
-        message.text,
-        blocks=() if is_question else render_blocks(message.text, budget),
-        author=None if is_question else message.model or product,
-        created_at=row.created_at,
-    )
+def _build_message(
+    message: MessageRow, *, budget: RenderBudget, titles: AuthorTitles, product: str | None
+) -> PrintedMessage:
+    created_at = message.row.created_at
+    if message.row.role is Role.USER:
+        html = render_question(message.text, budget)
+        return PrintedMessage(True, gettext("You"), message.text, [html] if html else (), "", created_at)
+    author, blocks = titles.find(message, product), render_blocks(message.text, budget)
+    return PrintedMessage(False, answer_heading(author), message.text, blocks, author, created_at)
