@@ -42,6 +42,7 @@ def test_archive_loads_nothing_and_runs_no_scripts(alice: WebClient, finish_answ
     # Formulas are set by the browser with a font of its own; the words have that of the site.
     assert "<msup><mi>x</mi><mn>2</mn></msup>" in html
     assert re.findall(r"@font-face ?{\s*font-family: ([^;]+)", html) == ["Figtree"]
+    assert re.findall(r"font-display: (\w+)", html) == ["block"]
     [link] = re.findall(r'href="#(c[\w-]{16})"', html)
     assert html.count(f'id="{link}"') == 1
 

@@ -62,9 +62,10 @@ def _render_message(row: MessageRow, author: str, labels: html_export.ExportLabe
 
 @lru_cache(maxsize=1)
 def _site_styles() -> str:
-    """Return the style sheets of the site with its typeface in them."""
+    """Return the style sheets of the site with its typeface in them, for which a page may wait: it is there."""
     folder = Path(current_app.static_folder or "static")
-    return OTHER_FONT_FACE.sub("", build_bundle(folder, "app.css", partial(_embed_font, folder)))
+    styles = OTHER_FONT_FACE.sub("", build_bundle(folder, "app.css", partial(_embed_font, folder)))
+    return styles.replace("font-display: optional", "font-display: block")
 
 
 def _embed_font(folder: Path, name: str) -> str:
