@@ -138,3 +138,60 @@ def test_organizing_without_javascript(new_visitor: Callable[..., BrowserVisitor
     page.locator("summary", has_text="Delete permanently").click()
     page.get_by_role("button", name="Delete permanently").click()
     expect(page.get_by_text("The trash is empty.")).to_be_visible()
+
+
+def test_tag_is_renamed_where_it_stands(new_visitor: Callable[..., BrowserVisitor]) -> None:
+    page = new_visitor().open_tab("/tags")
+    page.get_by_role("textbox", name="New tag").fill("Wrok")
+    page.get_by_role("button", name="Add", exact=True).click()
+    chip = page.get_by_role("link", name="Change Wrok")
+    chip.click()
+    name = page.get_by_role("textbox", name="Name", exact=True)
+    expect(name).to_be_focused()
+    name.fill("Nonsense")
+    # Escape gives up what was typed, and the focus is where it was.
+    page.keyboard.press("Escape")
+    expect(chip).to_be_focused()
+    expect(name).to_have_count(0)
+    page.keyboard.press("Enter")
+    expect(name).to_be_focused()
+    expect(name).to_have_value("Wrok")
+    name.fill("Work")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="Change Work")).to_be_visible()
+    expect(page.get_by_role("button", name="Undo").first).to_be_focused()
+    page.get_by_role("link", name="Chats Work").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("All conversations")
+    expect(page.locator(".chips [aria-current]")).to_have_text("Work")
+
+
+def test_tag_is_renamed_without_javascript(new_visitor: Callable[..., BrowserVisitor]) -> None:
+    page = new_visitor(java_script_enabled=False).open_tab("/tags")
+    page.get_by_role("textbox", name="New tag").fill("Wrok")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_role("link", name="Change Wrok").click()
+    page.get_by_role("textbox", name="Name", exact=True).fill("Work")
+    page.get_by_role("textbox", name="Name", exact=True).press("Enter")
+    expect(page.get_by_role("link", name="Change Work")).to_be_visible()
+
+
+def test_second_click_on_row_renames_it(new_visitor: Callable[..., BrowserVisitor]) -> None:
+    page = new_visitor().open_tab()
+    start(page, "/say One", "/say Two")
+    page.get_by_role("link", name="/say One", exact=True).dblclick()
+    # The first click has opened it, and its page does not take the focus from the form.
+    expect(page.get_by_role("heading", level=1)).to_have_text("/say One")
+    box = page.locator("#conversations .row-form").get_by_role("textbox", name="Title")
+    expect(box).to_be_focused()
+    box.fill("Renamed")
+    page.keyboard.press("Enter")
+    expect(page.locator("#conversations .row-title")).to_have_text(["/say Two", "Renamed"])
+    expect(page.get_by_role("heading", level=1)).to_have_text("Renamed")
+    # Two clicks on the row that is open already.
+    page.get_by_role("link", name="Renamed", exact=True).dblclick()
+    expect(box).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#conversations .row-form")).to_have_count(0)
+    page.get_by_role("link", name="/say Two", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("/say Two")
+    expect(page.locator("#conversations .row-form")).to_have_count(0)
