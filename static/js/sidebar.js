@@ -3,6 +3,5 @@
 addEventListener("submit", ({ submitter }) => {
   if (submitter?.name !== "sidebar") return;
   document.documentElement.dataset.sidebar = submitter.value;
-  if (document.activeElement.checkVisibility()) return;
-  [...document.querySelectorAll(".sidebar-toggle")].find((each) => each.checkVisibility()).focus();
+  document.activeElement.checkVisibility() || document.querySelector(`[name=sidebar]:not([value=${submitter.value}])`).focus();
 });

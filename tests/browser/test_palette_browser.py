@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import BrowserVisitor
+from tests.browser.conftest import BrowserVisitor, ask_and_wait
 
 
 def focused(page: Page) -> str:
@@ -142,28 +142,46 @@ def test_every_shortcut_performs_its_action(new_visitor: Callable[..., BrowserVi
     expect(page.locator("#palette")).to_be_hidden()
 
 
-def test_sidebar_is_hidden_by_key_and_stays_so(new_visitor: Callable[..., BrowserVisitor]) -> None:
+def test_sidebar_becomes_a_rail_by_key_and_stays_so(new_visitor: Callable[..., BrowserVisitor]) -> None:
     page = new_visitor().open_tab()
+    ask_and_wait(page, "/say First")
     sidebar, button = page.locator("#sidebar"), page.get_by_role("button", name="Show sidebar")
+    rows = page.locator("#conversations")
     expect(page.locator("#text")).to_be_focused()
     with page.expect_response("**/preferences"):
         page.keyboard.press("Control+b")
-    expect(sidebar).to_be_hidden()
+    expect(rows).to_be_hidden()
     expect(page.locator("#text")).to_be_focused()
     page.goto("/models")
     # From the first paint on.
     expect(page.locator("html")).to_have_attribute("data-sidebar", "hidden")
-    expect(sidebar).to_be_hidden()
+    expect(rows).to_be_hidden()
+    assert sidebar.evaluate("(rail) => rail.offsetWidth") <= 56
+    # What one begins with is there, and its word for whoever points at it.
+    for name in ("New conversation", "Overview", "Settings"):
+        link = sidebar.get_by_role("link", name=name)
+        assert link.evaluate("(link) => link.querySelector('span').offsetWidth") == 1
+        link.hover()
+        assert link.evaluate("(link) => link.querySelector('span').offsetWidth") > 40
+    sidebar.get_by_role("button", name="Search").click()
+    expect(page.get_by_role("dialog", name="Search or jump to…")).to_be_visible()
+    page.keyboard.press("Escape")
     button.focus()
     with page.expect_response("**/preferences"):
         page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Hide sidebar")).to_be_focused()
     page.keyboard.press("Enter")
     expect(button).to_be_focused()
+    # Whoever is in the list when it goes away finds the way to bring it back.
+    page.keyboard.press("Enter")
+    rows.get_by_role("link", name="/say First", exact=True).focus()
+    page.keyboard.press("Control+b")
+    expect(button).to_be_focused()
     # On a narrow screen it is a drawer, whatever was chosen.
     page.set_viewport_size({"width": 700, "height": 700})
     page.keyboard.press("Control+b")
     expect(sidebar).to_be_visible()
+    expect(rows).to_be_visible()
     page.keyboard.press("Control+b")
     expect(sidebar).to_be_hidden()
 
