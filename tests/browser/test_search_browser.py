@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.browser.conftest import BrowserVisitor, ask_and_wait
 
 pytestmark = pytest.mark.browser
+
+
+def middle_of(element: Locator) -> float:
+    """How far down the page the middle of an element is."""
+    box = element.bounding_box()
+    assert box
+    return box["y"] + box["height"] / 2
 
 
 def test_results_appear_while_typing_and_link_to_message(new_visitor: Callable[..., BrowserVisitor]) -> None:
@@ -35,9 +43,21 @@ def test_results_appear_while_typing_and_link_to_message(new_visitor: Callable[.
     expect(page.locator("#results")).to_contain_text("No results for")
     expect(words).to_be_focused()
     words.fill("zebra by:model")
-    page.get_by_role("radio", name="Most relevant first").check()
+    order = page.get_by_role("combobox", name="Sort by")
+    count = page.locator(".result-count")
+    expect(count).to_have_text("1 result")
+    assert abs(middle_of(order) - middle_of(count)) < 4, "one line"
+    order.focus()
+    page.keyboard.press("ArrowDown")
+    expect(page).to_have_url(re.compile(r"/search\?sort=relevance&q=zebra\+by%3Amodel$"))
+    # What is typed next is sorted in the same way, also after nothing was found; and the focus has stayed.
+    expect(order).to_be_focused()
+    words.fill("zebra by:model horse")
+    expect(page.locator("#results")).to_contain_text("No results for")
+    words.fill("malaga by:model")
+    expect(order).to_have_value("relevance")
     expect(page).to_have_url(
-        conversation.rpartition("/conversations/")[0] + "/search?q=zebra+by%3Amodel&sort=relevance"
+        conversation.rpartition("/conversations/")[0] + "/search?q=malaga+by%3Amodel&sort=relevance"
     )
     page.locator(".result-message a").click()
     target = page.locator("article:target")
@@ -55,9 +75,10 @@ def test_search_works_without_javascript(new_visitor: Callable[..., BrowserVisit
     page.get_by_role("searchbox").press("Enter")
     expect(page.locator("#results")).to_contain_text("3 results")
     expect(page.locator("#results b")).to_have_count(0)
-    page.get_by_role("radio", name="Most relevant first").check()
+    page.get_by_role("combobox", name="Sort by").select_option("Most relevant first")
     page.get_by_role("button", name="Search", exact=True).click()
-    expect(page.get_by_role("radio", name="Most relevant first")).to_be_checked()
+    expect(page).to_have_url(re.compile(r"/search\?q=zebra&sort=relevance$"))
+    expect(page.get_by_role("combobox", name="Sort by")).to_have_value("relevance")
     page.locator(".result-message a").first.click()
     expect(page.locator("article:target")).to_contain_text("Zebra")
 
