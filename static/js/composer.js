@@ -113,16 +113,6 @@ on("chat:page-leave", () => {
   isUnsaved = false;
 });
 
-// The list of who answers closes when one looks elsewhere.
-function closePicker({ key, target }) {
-  const picker = id("model-picker");
-  if (!picker?.open || (key ? key !== "Escape" : picker.contains(target))) return;
-  picker.open = false;
-  if (key) picker.querySelector("summary").focus();
-}
-
-on("click", closePicker);
-on("keydown", closePicker);
 on("invalid", ({ target }) => target.closest("details")?.setAttribute("open", ""), true);
 
 on("htmx:error", (event) => {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,60 @@ def test_drafts_and_model_change_without_javascript(
         send_question(page, "/say The second")
         expect(page.locator(".change-notice")).to_have_text("Answers from here on are by SmolLM2 135M Instruct")
         expect(page.locator(".prose").last).to_have_text("The second")
+
+
+def test_model_that_arrow_keys_pass_is_not_chosen(
+    new_visitor: Callable[..., BrowserVisitor], site_without_runner: ServedSite
+) -> None:
+    with answering(site_without_runner, ScriptedEngine(2000)):
+        page = new_visitor(site_without_runner).open_tab()
+        ask_and_wait(page, "/say One")
+        told: list[str] = []
+        page.on(
+            "request", lambda request: told.append(request.post_data or "") if request.url.endswith("/model") else None
+        )
+        name, radios = page.locator("#model-picker-name"), page.locator(".model-options input")
+
+        def walk(*keys: str) -> None:
+            """Open the list, walk with the arrow keys, and leave it with the last key."""
+            with page.expect_response(re.compile("on_demand/model_picker")) if not told else nullcontext():
+                name.click()
+            page.locator(".model-options input:checked").focus()
+            for key in keys[:-1]:
+                page.keyboard.press(key)
+            with page.expect_response(re.compile("/model$")):
+                page.keyboard.press(keys[-1])
+            expect(page.locator("#model-picker-list")).to_be_hidden()
+
+        expect(name).to_contain_text("Demo script")
+        first = radios.first.get_attribute("value")
+        walk("ArrowUp", "ArrowUp", "Enter")
+        expect(name).not_to_contain_text("Demo script")
+        assert len(told) == 1, told
+        assert f"model={first}" in told[0]
+        expect(name).to_be_focused()
+        expect(page.get_by_role("textbox", name="Message")).to_have_value("")
+        walk("ArrowDown", "Escape")
+        assert len(told) == 2, told
+        # What is clicked is chosen at once.
+        name.click()
+        with page.expect_response(re.compile("/model$")):
+            page.get_by_role("radio", name="Demo script").check()
+        expect(name).to_contain_text("Demo script")
+        page.keyboard.press("Escape")
+        assert len(told) == 3, told
+
+
+def test_title_of_model_arrives_by_itself(
+    new_visitor: Callable[..., BrowserVisitor], site_without_runner: ServedSite
+) -> None:
+    with answering(site_without_runner, ScriptedEngine(2000)) as put:
+        put("qwen3-0.6b")
+        page = new_visitor(site_without_runner).open_tab()
+        choose(page, "Qwen3 0.6B")
+        expect(page.locator("#model-picker-name")).to_contain_text("Qwen3 0.6B")
+        ask_and_wait(page, "/say By light. /title Rainbows and light")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Rainbows and light")
+        expect(page).to_have_title("Rainbows and light · chatsite")
+        expect(page.locator("#conversations .row-title")).to_have_text("Rainbows and light")
+        expect(page.locator("#list-watch")).to_have_count(0)

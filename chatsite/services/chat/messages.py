@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import select
@@ -15,6 +15,7 @@ from chatsite.models import Conversation, Message, Role, TitleRequest, TitleSour
 from chatsite.models.conversation import MAX_TITLE_CHARS
 from chatsite.services.chat import (
     chat_settings,
+    comparisons,
     conversations,
     drafts,
     exchanges,
@@ -41,8 +42,8 @@ class NewConversation:
     title: str
     settings: ChatSettings | None = None
     is_temporary: bool = False
-
     wants_model_title: bool = False
+
 
 @dataclass(frozen=True)
 class Regeneration:
@@ -76,17 +77,17 @@ def start_conversation(
             conversation = Conversation(
                 user_id=user_id, title=new.title[:MAX_TITLE_CHARS], idempotency_key=message.stored_key
             )
-            conversation.expires_at = utcnow() if new.is_temporary else None
             conversation.title_source = TitleSource.RULE
+            conversation.expires_at = utcnow() if new.is_temporary else None
             _set_model(conversation, choice)
             if new.settings:
                 chat_settings.apply_to(conversation, new.settings)
             tx.add(conversation)
             drafts.clear_if_sent(tx, tx.get_one(User, user_id), text, base_version=message.draft_version)
             tx.flush()
-            message = replace(message, text=text, choice=message.choice or choice)
             if new.wants_model_title and not new.is_temporary:
                 tx.add(TitleRequest(conversation_id=conversation.id))
+            message = replace(message, text=text, choice=message.choice or choice)
             return exchanges.store(tx, conversation, None, message=message, limits=limits)
     except IntegrityError:
         # PostgreSQL let two requests with the same form start at once, and the unique key rejected this one.
@@ -172,6 +173,35 @@ def regenerate_answer(
         exchanges.bring_waiting_message(tx, new_answer)
         conversations.touch(tx, conversation)
         return new_answer
+
+
+def regenerate_comparison(
+    user: User, answer: Message, choices: Sequence[ModelChoice], *, limits: QueueLimits
+) -> Message:
+    """Ask the models of `choices` once more, side by side, what the answers of a comparison were to; return the first.
+
+    The answers so far stay as versions. Raises CannotRerunError if there is no comparison any more,
+    ConversationNotFoundError, ConversationFullError, AnswerRunningError, QueueFullError, UserQueueFullError or
+    NetworkQueueFullError; nothing is changed then.
+    """
+    answer_id, conversation_id, user_id = answer.id, answer.conversation_id, user.id
+    with write_transaction() as tx:
+        conversation = conversations.lock(tx, conversation_id, user_id)
+        compared = tx.get_one(Message, answer_id, populate_existing=True)
+        if not compared.in_comparison or compared.parent_id is None:
+            raise CannotRerunError
+        if generations.has_answer_in_progress(conversation_id):
+            raise AnswerRunningError
+        message_tree.require_room(conversation, len(choices))
+        generations.check_capacity(tx, user_id, limits, new_answers=len(choices))
+        comparisons.end(tx, answer_id)
+        message_tree.activate_branch(tx, conversation, compared.parent_id)
+        first = message_tree.add_message(tx, conversation, compared.parent_id, role=Role.ASSISTANT)
+        generations.enqueue(tx, first, conversation, choice=choices[0])
+        comparisons.start(tx, conversation, first, compare_with=choices[1:])
+        exchanges.bring_waiting_message(tx, first)
+        conversations.touch(tx, conversation)
+        return first
 
 
 def get(user: Visitor, public_id: str) -> Message:

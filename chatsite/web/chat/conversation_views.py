@@ -10,6 +10,7 @@ from chatsite.services.chat import comparisons, prompt_report, read_marks
 from chatsite.services.chat.message_pages import MessagePage
 from chatsite.services.chat.prompt_report import ContextUsage
 from chatsite.services.pagination import Page
+from chatsite.web.chat.comparison_views import ComparisonFoot, build_comparison_foot
 from chatsite.web.chat.composer_views import (
     ComposerState,
     ComposerView,
@@ -31,10 +32,8 @@ from chatsite.web.core.page_view import PageView, Sidebar, load_sidebar
 from chatsite.web.models.picker import (
     ModelPicker,
     build_model_picker,
-    model_title,
     next_change_notice,
 )
-from chatsite.web.models.views import ComposerStatus, find_next_model, load_composer_status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +60,13 @@ class ConversationsPage(PageView):
     tags: Sequence[Tag]
     tags_by_conversation: Mapping[int, Sequence[Tag]]
 
+
 @dataclass(frozen=True)
 class RowsUpdate:
     """Rows of the sidebar; with `opened`, the title of the open conversation too, which may be another one now."""
 
     sidebar: Sidebar
     opened: Conversation | None
-
 
 
 @dataclass(frozen=True)
@@ -137,17 +136,7 @@ class FinishedUpdate:
     announcement: str
     waiting: WaitingView | None
     is_last: bool
-
-
-@dataclass(frozen=True)
-class PickedUpdate:
-    """The selected answer in place of its comparison. `first_compared` names the element to replace."""
-
-    first_compared: Message | None
-    message: MessageView
-    composer: ComposerState
-    model_status: ComposerStatus
-    model_title: str
+    comparison_foot: ComparisonFoot | None = None
 
 
 @dataclass(frozen=True)
@@ -260,18 +249,7 @@ def build_finished(
         announcement=announcement,
         waiting=build_waiting_at_end(message) if is_stream_end else build_waiting(conversation, message),
         is_last=message.id == conversation.active_leaf_id,
-    )
-
-
-def build_picked_update(conversation: Conversation, first_compared: Message | None, picked: Message) -> PickedUpdate:
-    """Build the partials after an answer of a comparison was selected."""
-    [view] = build_message_views([picked], pressed_direction="next")
-    return PickedUpdate(
-        first_compared,
-        view,
-        load_composer_state(conversation, picked),
-        load_composer_status(find_next_model(conversation)),
-        model_title((picked.generation.model if picked.generation else None) or ""),
+        comparison_foot=build_comparison_foot(comparisons.list_compared(message)),
     )
 
 

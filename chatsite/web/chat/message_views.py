@@ -18,6 +18,7 @@ from chatsite.services.chat.message_tree import VersionPosition
 from chatsite.services.chat.prompt_report import ContextUsage
 from chatsite.web.chat.announcements import count_announced
 from chatsite.web.chat.answer_menus import can_rate, can_regenerate, is_latest
+from chatsite.web.chat.comparison_views import ComparisonFoot, build_comparison_foot
 from chatsite.web.chat.failures import Failure, describe_failure
 from chatsite.web.chat.signatures import Signature, build_signature
 from chatsite.web.chat.views import (
@@ -45,9 +46,10 @@ class MessageView:
     """A message on a page. Questions leave most fields at their defaults; one with code or formulas is its only block.
 
     `pressed_direction` is the pager arrow that was just pressed and keeps the focus. `heading` is what a screen reader
-    lists the message as. `day` is set where a question begins another day. `compared` are the answers of a
-    comparison, shown side by side in place of this one. `is_blank` says that there is nothing to be seen in `blocks`.
-    `is_latest` says that the conversation ends with this answer: only then all that is done with one is at hand.
+    lists the message as. `day` is set where a question begins another day. `compared` are the answers of a comparison,
+    shown side by side in place of this one, with `comparison_foot` below them. `is_blank` says that there is nothing to
+    be seen in `blocks`. `is_latest` says that the conversation ends with this answer: only then all that is done with
+    one is at hand.
     """
 
     message: Message
@@ -72,6 +74,7 @@ class MessageView:
     model_title: str = ""
     heading: str = ""
     compared: Sequence[MessageView] = ()
+    comparison_foot: ComparisonFoot | None = None
 
 
 @dataclass(frozen=True)
@@ -143,11 +146,11 @@ class _MessageViewBuilder:
         self._positions = message_tree.version_positions(messages)
         self._previous_times = message_pages.previous_times(messages)
         self._variations = variations.load(messages)
+        ended_early = [each.id for each in messages if generations.can_retry(each) or generations.can_continue(each)]
+        self._followed = reruns.find_followed(ended_early)
         self._titles: dict[str, str] = {}
         self._budget = RenderBudget()
 
-        ended_early = [each.id for each in messages if generations.can_retry(each) or generations.can_continue(each)]
-        self._followed = reruns.find_followed(ended_early)
     def build(
         self, message: Message, *, is_single: bool = False, pressed_direction: str = "", has_edit_focus: bool = False
     ) -> MessageView:
@@ -161,8 +164,9 @@ class _MessageViewBuilder:
                 message, position, pressed_direction, day, has_edit_focus, blocks=blocks, heading=heading
             )
         if message.in_comparison and not is_single:
-            compared = [self._build_answer(answer, position=None) for answer in comparisons.list_compared(message)]
-            return MessageView(message, position, compared=compared)
+            answers = comparisons.list_compared(message)
+            compared = [self._build_answer(answer, position=None) for answer in answers]
+            return MessageView(message, position, compared=compared, comparison_foot=build_comparison_foot(answers))
         return self._build_answer(message, position, pressed_direction=pressed_direction, is_single=is_single)
 
     def _build_answer(

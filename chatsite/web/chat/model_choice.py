@@ -10,7 +10,7 @@ from chatsite.web.chat.conversation_views import build_picker_update
 from chatsite.web.core.htmx import htmx_headers
 from chatsite.web.core.identity import get_conversation
 from chatsite.web.core.templating import render_fragment
-from chatsite.web.models.picker import requested_choice
+from chatsite.web.models.picker import is_compare_requested, requested_choice
 
 bp = Blueprint("model_choice", __name__)
 
@@ -32,12 +32,14 @@ def show() -> Response | str:
 
 @bp.patch("/conversations/<public_id>/model")
 def update(public_id: str) -> Response | str:
-    """Set the model and the preset of a conversation from here on.
+    """Set the model and the preset of a conversation from here on; while models are compared, only show the choice.
 
     Raises ConversationNotFoundError, ModelNotAvailableError, InvalidPresetError.
     """
     conversation = get_conversation(public_id)
-    conversation = chat_settings.set_model(conversation, requested_choice(conversation))
+    # A comparison is for one question, and leaves alone who answers after it.
+    if not is_compare_requested():
+        conversation = chat_settings.set_model(conversation, requested_choice(conversation))
     if not htmx_headers().wants_fragment:
         return redirect(url_for("conversations.show", public_id=conversation.public_id), code=303)
     last_messages = message_pages.page_before(conversation, size=1).messages

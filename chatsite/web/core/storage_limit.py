@@ -11,7 +11,7 @@ GROWING_ENDPOINTS = frozenset(
     {
         *("messages.create", "messages.regenerate", "versions.create", "versions.fork", "public_shares.create"),
         *("imports.create", "shares.create", "personas.create", "tags.create", "drafts.create", "drafts.update"),
-        "settings.create_answer",
+        *("settings.create_answer", "comparisons.regenerate"),
     }
 )
 

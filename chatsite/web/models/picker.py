@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Flask, request
 from flask_babel import gettext
@@ -60,7 +61,7 @@ class ModelPicker:
     """The model that answers next, with all available models and presets.
 
     `is_unavailable` says that the weights of the model are not on this machine. `persona` names the settings of the
-    conversation. All selected `compare_options` answer the next question.
+    conversation. With `is_comparing` all selected `compare_options` answer the next question.
     """
 
     model_title: str
@@ -70,6 +71,17 @@ class ModelPicker:
     presets: list[Option]
     persona: str = ""
     compare_options: tuple[Option, ...] = ()
+    is_comparing: bool = False
+
+    @property
+    def compared(self) -> list[Option]:
+        """The models that answer the next question side by side, if several do."""
+        return [option for option in self.compare_options if option.is_selected] if self.is_comparing else []
+
+    @property
+    def can_compare_more(self) -> bool:
+        """Return whether another model may be compared."""
+        return len(self.compared) < comparisons.MAX_COMPARED
 
 
 def init_app(app: Flask) -> None:
@@ -97,16 +109,22 @@ def requested_choices(conversation: Conversation | None) -> list[ModelChoice]:
     The current choice comes first if it takes part. Raises TooFewModelsError if the number of models is not between 2
     and `MAX_COMPARED`, ModelNotAvailableError, InvalidPresetError, PersonaNotFoundError.
     """
-    names = set(request.form.getlist("compare"))
-    if not names:
+    if not is_compare_requested():
         return [requested_choice(conversation)]
+    names = set(request.form.getlist("compare"))
     if not 2 <= len(names) <= comparisons.MAX_COMPARED:
         raise TooFewModelsError
-    current_choice = requested_choice(conversation)
-    other_choices = [
-        choice.validate(catalog_config(), name, None) for name in sorted(names) if name != current_choice.model
-    ]
-    return [current_choice, *other_choices] if current_choice.model in names else other_choices
+    current = request.form.get("model") or (conversation.model if conversation else None)
+    # A current model that is not available takes no part, and is no reason to refuse the others.
+    current_choices = [requested_choice(conversation)] if current is None or current in names else []
+    current_names = {each.model for each in current_choices} & names
+    other_choices = [choice.validate(catalog_config(), name, None) for name in sorted(names - current_names)]
+    return [*(each for each in current_choices if each.model in names), *other_choices]
+
+
+def is_compare_requested() -> bool:
+    """Return whether the submitted switch says that models are to be compared; boxes below it count only then."""
+    return request.values.get("comparing") == "1"
 
 
 def requested_settings(model_choice: ModelChoice | None = None) -> ChatSettings | None:
@@ -153,7 +171,7 @@ def build_model_picker(conversation: Conversation | None) -> ModelPicker:
             for key in Preset
         ],
         persona=_persona_label(conversation),
-        compare_options=_compare_options(available_models),
+        **_requested_comparison(available_models, model_name),
     )
 
 
@@ -198,10 +216,21 @@ def _change_sentence(model: str | None, settings_notice: str) -> str:
     return " · ".join([*sentences, settings_notice] if settings_notice else sentences)
 
 
-def _compare_options(available_models: Iterable[ModelCard]) -> tuple[Option, ...]:
-    """Return the models to compare. A comparison is for one question, so a form after it has none selected."""
-    selected_names = request.values.getlist("compare") if request.blueprint == "model_choice" else []
-    return tuple(Option(card.name, card.entry.title, "", card.name in selected_names) for card in available_models)
+def _requested_comparison(available_models: Iterable[ModelCard], model_name: str) -> dict[str, Any]:
+    """Return the fields of the model picker about the models to compare.
+
+    A comparison is for one question, so a form after it begins with the current model alone, and switched off. The
+    model in `?without=` is left out; with fewer than two there is nothing to compare any more.
+    """
+    is_requested = request.blueprint == "model_choice" and is_compare_requested()
+    selected = set(request.values.getlist("compare")) if is_requested else {model_name}
+    left_out = request.args.get("without")
+    is_comparing = is_requested and (left_out is None or len(selected - {left_out}) > 1)
+    options = tuple(
+        Option(card.name, card.entry.title, card.entry.purpose, card.name in selected - {left_out})
+        for card in available_models
+    )
+    return {"compare_options": options if len(options) > 1 else (), "is_comparing": is_comparing}
 
 
 def _model_options(available_models: Iterable[ModelCard], selected_name: str) -> list[Option]:

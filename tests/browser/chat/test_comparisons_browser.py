@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from chatsite.engine.scripted import ScriptedEngine
 from tests.browser.conftest import BrowserVisitor
 from tests.browser.test_choice_browser import TEXT, answering, site_without_runner
 from tests.browser.writer import Halting
@@ -19,7 +20,7 @@ __all__ = ["site_without_runner"]
 def compare(page: Page, *models: str) -> None:
     """Choose who is to be compared, and ask."""
     page.locator("#model-picker-name").click()
-    page.get_by_text("Compare models").click()
+    page.get_by_role("switch", name="Compare").check()
     for model in models:
         page.get_by_role("checkbox", name=model).check()
     page.locator("#model-picker-name").click()
@@ -73,3 +74,42 @@ def test_comparison_continues_with_chosen_answer(
         expect(plain.locator(".comparison")).to_have_count(0)
         expect(plain.locator("#model-picker-name")).to_contain_text("SmolLM2 135M Instruct")
         expect(plain.get_by_role("group", name="Versions")).to_contain_text("2/2")
+
+
+def test_regenerating_both_and_what_was_faster(
+    new_visitor: Callable[..., BrowserVisitor], site_without_runner: ServedSite
+) -> None:
+    with answering(site_without_runner, ScriptedEngine(2000)):
+        page = new_visitor(site_without_runner).open_tab()
+        compare(page, "Demo script", "SmolLM2 135M")
+        finished(page, 2)
+        page.get_by_role("button", name="Regenerate both").click()
+        # The new ones take the place of the old ones, which stay as versions.
+        finished(page, 2)
+        expect(page.get_by_role("button", name="Regenerate both")).to_be_visible()
+        expect(page.locator(".comparison")).to_have_count(1)
+        page.locator(".compared").first.get_by_role("button", name="Continue with this answer").click()
+        expect(page.get_by_role("group", name="Versions")).to_contain_text("3/4")
+
+
+def test_chips_name_who_is_compared_and_leave_one_out(
+    new_visitor: Callable[..., BrowserVisitor], site_without_runner: ServedSite
+) -> None:
+    with answering(site_without_runner, ScriptedEngine(2000)):
+        page = new_visitor(site_without_runner).open_tab()
+        page.locator("#model-picker-name").click()
+        expect(page.get_by_role("radio", name="Demo script")).to_be_visible()
+        page.get_by_role("switch", name="Compare").check()
+        expect(page.get_by_role("radio", name="Demo script")).to_be_hidden()
+        expect(page.get_by_role("checkbox", name="Demo script")).to_be_checked()
+        for model in ("BlenderBot 400M", "SmolLM2 135M"):
+            page.get_by_role("checkbox", name=model).check()
+        chips = page.locator("#compare-chips button")
+        expect(chips).to_have_count(3)
+        page.keyboard.press("Escape")
+        expect(page.locator("#model-picker-list")).to_be_hidden()
+        page.get_by_role("button", name="Do not compare BlenderBot 400M").press("Enter")
+        expect(chips).to_have_text(["SmolLM2 135M Instruct", "Demo script"], use_inner_text=True)
+        page.get_by_role("button", name="Do not compare SmolLM2 135M Instruct").click()
+        expect(chips).to_have_count(0)
+        expect(page.locator("#model-picker-name")).to_contain_text("Demo script")
