@@ -31,8 +31,8 @@ dev: $(VENV)/.dev-stamp ## Start the site with the debugger; reloads when code c
 setup: $(VENV)/.run-stamp ## Install and download the model, without starting the site.
 	@$(BIN)/chatsite setup
 
-# Most tests wait for processes and browsers, so two at a time take little more than half of the time.
-TESTERS ?= 2
+# Most tests wait for processes and browsers, so four at a time take a third of the time, on two cores.
+TESTERS ?= 4
 
 PYTEST = $(BIN)/python -m pytest -n $(TESTERS) --dist worksteal
 

@@ -100,7 +100,7 @@ def writer_of(site: ServedSite) -> Writer:
 
 
 class Halting(ScriptedEngine):
-    """Writes `most` tokens of each answer and halts there, until it is told to go on."""
+    """Writes about `most` tokens of each answer and halts there, until it is told to go on."""
 
     def __init__(self, most: int, tokens_per_second: float = 200.0) -> None:
         super().__init__(tokens_per_second)
@@ -120,10 +120,11 @@ class Halting(ScriptedEngine):
             return found
         told: list[Event] = []
         for event in found:
+            # The event that reaches the limit still goes out: on a busy machine it may be the first and only one.
+            halted = isinstance(event, Delta | ProvisionalText | Finish) and (
+                self._written[event.request_id] >= self._most
+            )
             if isinstance(event, Delta | ProvisionalText):
                 self._written[event.request_id] += event.token_count
-            halted = (
-                isinstance(event, Delta | ProvisionalText | Finish) and self._written[event.request_id] > self._most
-            )
             (self._late if halted else told).append(event)
         return told
