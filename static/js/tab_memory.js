@@ -25,10 +25,14 @@ function remember(name, value) {
   } catch {}
 }
 
+// Whoever comes back at once may be here before the site has what was written.
+addEventListener("chat:keep-draft", () => remember("typed", draftKey()));
+
 addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
-  if (!ctx.sourceElement.isConnected || !/^(composer|draft)$/.test(ctx.sourceElement.id)) return;
+  const { id, isConnected } = ctx.sourceElement;
   // Of somebody who never wrote the site keeps nothing, and says so: 204.
-  remember("typed", ctx.response?.status === 200 ? "" : draftKey());
+  const isKept = ctx.response?.status === 200;
+  if (isConnected ? /^(composer|draft)$/.test(id) : isKept && id === "draft-leave") remember("typed", isKept ? "" : draftKey());
 });
 
 function putBack() {

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.chat.test_tabs import HIDE
-from tests.browser.conftest import BrowserVisitor, ask_and_wait, send_question
+from tests.browser.conftest import BrowserVisitor, ask_and_wait, open_new_conversation, send_question
 from tests.browser.writer import Writer
 from tests.support.served_site import wait_until
 
@@ -128,6 +128,29 @@ def test_streams_of_left_conversations_end(new_visitor: Callable[..., BrowserVis
     writer.write(" there was an end.", done=True)
     expect(page.locator(".prose")).to_have_text("Once upon a time there was an end.")
     expect(page.get_by_role("button", name="Send")).to_be_visible()
+
+
+def test_text_is_there_before_its_draft_is_saved(new_visitor: Callable[..., BrowserVisitor]) -> None:
+    page = new_visitor().open_tab()
+    ask_and_wait(page, "/say First")
+    held: list[Route] = []
+    page.route("**/draft", lambda route: held.append(route))
+    page.get_by_role("textbox", name="Message").fill("Half a thought")
+    open_new_conversation(page)
+    expect(page.get_by_role("textbox", name="Message")).to_have_value("")
+    row(page, "/say First")
+    expect(page.locator(".prose")).to_have_text("First")
+    expect(page.get_by_role("textbox", name="Message")).to_have_value("Half a thought")
+    for route in held:
+        route.continue_()
+    page.unroute("**/draft")
+    # What was saved and then sent is gone for good.
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator(".question")).to_have_count(2)
+    open_new_conversation(page)
+    row(page, "/say First")
+    expect(page.locator(".question")).to_have_count(2)
+    expect(page.get_by_role("textbox", name="Message")).to_have_value("")
 
 
 def test_nothing_is_lost_by_leaving(new_visitor: Callable[..., BrowserVisitor]) -> None:
