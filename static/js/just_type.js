@@ -3,7 +3,8 @@
 
 const isTouch = matchMedia("(pointer: coarse)").matches;
 const focusBox = (box) => box?.focus({ preventScroll: true });
-const text = () => document.getElementById("text");
+// While another page is on its way, what is typed is kept for its box.
+const text = () => document.querySelector(":has(> .page.htmx-request) > #typed, #text");
 
 // A letter, or a key that begins one. Space scrolls and presses buttons, and keys with Ctrl or Alt are commands, except
 // that of pasting; but AltGr writes, which Windows calls Ctrl and Alt, and Macs call Alt.

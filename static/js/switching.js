@@ -10,20 +10,18 @@ let here;
 let hash = "";
 let movedAt = -1000;
 
-const HEADERS = { "HX-Target": "div#page" };
 const isColumn = (ctx) => ctx?.target?.id === "page";
 
 function load(method, url, options) {
-  htmx.ajax(method, url, { source: id("page"), target: "#page", swap: "outerHTML settle:0", push: "true", headers: HEADERS, ...options });
+  htmx.ajax(method, url, { source: id("page"), target: "#page", swap: "outerHTML settle:0", push: "true", headers: { "HX-Target": "div#page" }, ...options });
 }
 
 // Only where a whole page is there to stay.
 function columnUrl(event) {
   const link = event.target.closest?.("a[href]");
-  const isOwn = link && !link.closest("[data-sheet]") && link.origin === location.origin && !link.target && !link.hasAttribute("download") && id("palette");
-  if (!isOwn || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  if (!link?.matches(":not([data-sheet], [download], [target])") || link.origin !== location.origin || !id("palette") || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   // What is on this page is shown by the browser.
-  return link.hash && link.href.startsWith(location.href.split("#")[0] + "#") ? undefined : link;
+  if (!link.href.startsWith(location.href.split("#")[0] + "#")) return link;
 }
 
 on("click", (event) => {
@@ -35,6 +33,8 @@ on("click", (event) => {
     return import("./js/on_demand/temporary_question.js").then((module) => module.ask(link.href));
   }
   ({ hash } = link);
+  // What is typed from now on is for the next page.
+  id("text")?.blur();
   load("GET", link.href);
 });
 
@@ -94,7 +94,7 @@ on("scroll", ({ target, timeStamp }) => {
 function markRow() {
   const [address] = location.href.split(/[?#]/);
   for (const link of document.querySelectorAll("#sidebar :is(.entry, .row-title, .sidebar-foot a)")) {
-    link.href === address ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
+    link.ariaCurrent = link.href === address ? "page" : null;
   }
   const row = document.querySelector(".row-title[aria-current]");
   if (performance.now() > movedAt + 1000) row?.scrollIntoView({ block: "nearest" });
@@ -120,9 +120,14 @@ on("htmx:after:swap", ({ detail: { ctx } }) => {
     number();
   }
   hash = "";
-  const start = text && !matchMedia("(pointer: coarse)").matches ? text : heading;
-  if (!document.activeElement.matches(".page *, .toast *")) start.focus({ preventScroll: true });
+  if (!document.activeElement.matches(".page *, .toast *")) (text && !matchMedia("(pointer: coarse)").matches ? text : heading).focus({ preventScroll: true });
   id("announcer").textContent = heading.textContent;
   htmx.trigger(document.body, "chat:page-open");
+  const typed = id("typed");
+  if (text && typed.value) {
+    text.value += typed.value;
+    htmx.trigger(text, "input");
+  }
+  typed.value = "";
   if (ctx.request.method !== "GET") htmx.trigger(document.body, "chat:list-changed");
 });
