@@ -112,6 +112,13 @@ class UnknownContentError(UnreadableError):
     message_template = gettext_noop("Its messages have a form that is not supported.")
 
 
+class FilesWithoutMessageError(UnreadableError):
+    """Files of an archive belong to no message; takes `count` and `names`."""
+
+    code = "files_without_message"
+    message_template = gettext_noop("No message has these files of the archive (%(count)s): %(names)s")
+
+
 class ArchiveDamagedError(UnreadableError):
     """The zip archive cannot be unpacked."""
 

@@ -67,6 +67,7 @@ CODES = [
     "forgeable_tokens",
     "hub_offline",
     "hub_unreachable",
+    "files_without_message",
     "import_broken",
     "import_collided",
     "import_crashed",

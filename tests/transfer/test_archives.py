@@ -12,6 +12,7 @@ from chatsite.errors import (
     ArchiveDamagedError,
     ArchiveTooDeepError,
     ChatsiteError,
+    FilesWithoutMessageError,
     NotesWithoutRolesError,
     UnknownFormatError,
 )
@@ -97,7 +98,8 @@ def test_every_readable_file_of_a_mixed_archive_is_read() -> None:
     titles = [each.title for each in found if isinstance(each, ImportedConversation)]
     assert titles == ["Recetas 1", "Poems 1", "note", "Soup", "chat", "lines", "A note"]
     reasons = [each for each in found if isinstance(each, ChatsiteError)]
-    assert reasons == [UnknownFormatError(), NotesWithoutRolesError(count=1)]
+    beside = FilesWithoutMessageError(count=1, names="photo.png")
+    assert reasons == [UnknownFormatError(), NotesWithoutRolesError(count=1), beside]
 
 
 def test_damaged_file_of_an_archive_leaves_the_others_readable() -> None:

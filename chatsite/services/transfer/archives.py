@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import IO
 
 from chatsite.errors import (
@@ -24,6 +24,8 @@ from chatsite.errors import (
     NothingFoundError,
     UnreadableError,
 )
+from chatsite.services.transfer import archived_files
+from chatsite.services.transfer.archived_files import ArchivedFiles
 from chatsite.services.transfer.formats.products import PROBE_BYTES
 
 MAX_MEMBERS = 10_000
@@ -71,7 +73,7 @@ class ArchiveMember:
     """A file of `size_bytes` bytes in an upload, or the upload itself: `read` returns its next bytes.
 
     `start` and `share` are its place and its size in the upload as parts of 1; `is_only_file` says that there can be
-    no others.
+    no others. `beside` are the files of its archive that are not read.
     """
 
     name: str
@@ -80,6 +82,7 @@ class ArchiveMember:
     start: float = 0.0
     share: float = 1.0
     is_only_file: bool = False
+    beside: ArchivedFiles = field(default_factory=ArchivedFiles)
 
 
 def iter_members(upload: Upload) -> Iterator[ArchiveMember]:
@@ -149,12 +152,13 @@ def _iter_zip(file: IO[bytes], size_bytes: int, limits: _UnpackLimits) -> Iterat
         with zipfile.ZipFile(file) as archive:
             members = _select_members(archive)
             limits.add(members)
+            beside = _list_files_beside(archive, members)
             bytes_before, total_bytes = 0, max(sum(map(_size_to_read, members)), 1)
             for member in members:
                 start, share = bytes_before / total_bytes, _size_to_read(member) / total_bytes
                 with contextlib.ExitStack() as stack:
                     read = _open_member(archive, member, stack)
-                    yield ArchiveMember(_member_path(member), member.file_size, read, start, share)
+                    yield ArchiveMember(_member_path(member), member.file_size, read, start, share, beside=beside)
                 bytes_before += _size_to_read(member)
     except _ZIP_ERRORS as error:
         raise (ArchiveLockedError() if "encrypted" in str(error) else ArchiveDamagedError()) from error
@@ -185,6 +189,19 @@ def _select_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     if not selected:
         raise NothingFoundError
     return selected
+
+
+def _list_files_beside(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> ArchivedFiles:
+    """Return the files of an archive that are not read, with their names if one of `members` is a list of them."""
+    selected = {member.filename for member in members}
+    paths = [_member_path(member) for member in archive.infolist() if member.filename not in selected]
+    names: dict[str, str] = {}
+    for member in members:
+        is_list = _member_path(member).rpartition("/")[2] == archived_files.NAMES_FILE
+        if is_list and member.file_size <= archived_files.MAX_NAMES_BYTES:
+            with contextlib.suppress(*_ZIP_ERRORS), archive.open(member) as stream:
+                names |= archived_files.parse_names(stream.read(archived_files.MAX_NAMES_BYTES))
+    return ArchivedFiles([path for path in paths if not path.endswith("/")], names)
 
 
 def _size_to_read(member: zipfile.ZipInfo) -> int:

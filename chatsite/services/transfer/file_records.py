@@ -11,6 +11,7 @@ from dataclasses import replace
 from chatsite.errors import (
     ArchiveBombError,
     ArchivePageError,
+    FilesWithoutMessageError,
     MoreUnknownRecordsError,
     NoConversationsInFileError,
     NotesWithoutRolesError,
@@ -21,14 +22,19 @@ from chatsite.errors import (
     TakeoutPageError,
     UnknownFormatError,
     UnreadableError,
+    gettext_noop,
 )
 from chatsite.services.transfer import archives, record_groups
+from chatsite.services.transfer.archived_files import ArchivedFiles
 from chatsite.services.transfer.archives import ArchiveMember, Upload
 from chatsite.services.transfer.formats import detect, markdown_notes, products
 from chatsite.services.transfer.json_records import MAX_RECORD_BYTES, Record, RecordKind, RecordReader
 
 # After so many records of an unknown kind, a file counts as unknown, or the others are only counted.
 MAX_UNKNOWN_RECORDS = 20
+# Of the files that belong to no message, so many are named.
+MAX_NAMED_FILES = 20
+FILES_TITLE = gettext_noop("Pictures and files")
 
 
 def iter_records(upload: Upload) -> Iterator[Record]:
@@ -39,10 +45,14 @@ def iter_records(upload: Upload) -> Iterator[Record]:
     refusals: list[tuple[ArchiveMember, UnreadableError]] = []
     is_anything_found = False
     other_notes = 0
+    files_beside: list[ArchivedFiles] = []
     for member in archives.iter_members(upload):
         try:
             for record in _iter_member_records(member, upload.on_read):
+                if member.beside not in files_beside:
+                    files_beside.append(member.beside)
                 is_anything_found = True
+                member.beside.name_files_of(record)
                 offset = member.start + member.share * min(record.end_offset / max(member.size_bytes, 1), 1)
                 yield replace(record, end_offset=int(upload.size_bytes * offset))
         except ArchiveBombError:
@@ -57,6 +67,8 @@ def iter_records(upload: Upload) -> Iterator[Record]:
     if not is_anything_found:
         raise _find_main_reason(refusals, other_notes)
     yield from _refusal_records(refusals, other_notes, upload.size_bytes)
+    if unused := [name for files in files_beside for name in files.list_unused()]:
+        yield Record("", {}, upload.size_bytes, _describe_unused(unused), title=FILES_TITLE)
 
 
 def _find_main_reason(refusals: list[tuple[ArchiveMember, UnreadableError]], other_notes: int) -> UnreadableError:
@@ -84,6 +96,11 @@ def _refusal_records(
         yield Record("", {}, size_bytes, MoreUnknownRecordsError(count=len(unexpected) - MAX_UNKNOWN_RECORDS))
     if other_notes:
         yield Record("", {}, size_bytes, NotesWithoutRolesError(count=other_notes), title="Markdown")
+
+
+def _describe_unused(names: list[str]) -> UnreadableError:
+    shown = ", ".join(names[:MAX_NAMED_FILES])
+    return FilesWithoutMessageError(count=len(names), names=f"{shown}, …" if len(names) > MAX_NAMED_FILES else shown)
 
 
 def _iter_member_records(member: ArchiveMember, on_read: Callable[[], None]) -> Iterator[Record]:

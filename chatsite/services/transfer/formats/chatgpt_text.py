@@ -9,7 +9,7 @@ from typing import Any
 
 from chatsite.services.transfer.coercion import as_dict, as_int, as_list, single_line
 from chatsite.services.transfer.formats.attachments import mention_attachment, mention_image
-from chatsite.services.transfer.formats.markup import format_link
+from chatsite.services.transfer.formats.markup import format_link, recording_placeholder
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
 # Since 2025 a mark is `U+E200 kind U+E202 argument... U+E201`, and U+E203 to U+E206 enclose highlighted text.
@@ -36,9 +36,10 @@ def join_parts(content: Mapping[str, Any], metadata: Mapping[str, Any], omitted:
     is_transcribed = any(as_dict(part).get("content_type") == "audio_transcription" for part in parts)
     texts, shown_ids = [], set()
     for part in parts:
-        asset_id = str(as_dict(part).get("asset_pointer")).rpartition("//")[2]
+        asset_id = str(as_dict(part).get("asset_pointer")).rpartition("//")[2].partition("#")[0]
         shown_ids.add(asset_id)
-        texts.append(_part_text(part, names.get(asset_id), omitted, is_transcribed=is_transcribed))
+        name = names.get(asset_id) or as_dict(part).get("name")
+        texts.append(_part_text(part, name, omitted, is_transcribed=is_transcribed))
     for each in attachments:
         if str(each.get("id")) not in shown_ids:
             texts.append(mention_attachment(each.get("name"), omitted, media_type=each.get("mime_type")))
@@ -51,7 +52,7 @@ def image_texts(content: Mapping[str, Any], metadata: Mapping[str, Any], omitted
     for part in map(as_dict, as_list(content.get("parts"))):
         if part.get("content_type") == "image_asset_pointer":
             prompt = as_dict(as_dict(part.get("metadata")).get("dalle")).get("prompt")
-            names.append(metadata.get("image_gen_title") or prompt)
+            names.append(metadata.get("image_gen_title") or prompt or part.get("name"))
     charts = as_list(as_dict(metadata.get("aggregate_result")).get("messages"))
     names += [None for chart in map(as_dict, charts) if chart.get("message_type") == "image"]
     return "\n\n".join(mention_image(name, omitted) for name in names)
@@ -83,7 +84,7 @@ def _part_text(part: object, name: object, omitted: Omissions, *, is_transcribed
     if kind in AUDIO_TYPES or kind == "video_container_asset_pointer":
         omitted[OmittedKind.RECORDING] += 1
         # What was said is in the text where there is a transcript.
-        return "" if is_transcribed else "[audio]" if kind in AUDIO_TYPES else "[video]"
+        return "" if is_transcribed else recording_placeholder("audio" if kind in AUDIO_TYPES else "video", name)
     omitted[OmittedKind.UNKNOWN] += bool(fields)
     return ""
 

@@ -141,10 +141,10 @@ def _with_sources(block: Mapping[str, Any]) -> str:
 
 def _attachment_text(record: Mapping[str, Any], omitted: Omissions) -> str:
     """Return the name of an attached file, and its text if the export has it."""
-    content = record.get("extracted_content")
+    content, name = record.get("extracted_content"), record.get("file_name") or record.get("name")
     if isinstance(content, str) and content:
-        return f"{file_placeholder(record.get('file_name'))}\n\n{content}"
-    return mention_attachment(record.get("file_name"), omitted, media_type=record.get("file_kind"))
+        return f"{file_placeholder(name)}\n\n{content}"
+    return mention_attachment(name, omitted, media_type=record.get("file_kind"))
 
 
 def _project_tags(project: Mapping[str, Any]) -> list[str]:

@@ -34,6 +34,12 @@ def image_placeholder(name: object = None) -> str:
     return f"[image: {shown}]" if shown else "[image]"
 
 
+def recording_placeholder(kind: str, name: object = None) -> str:
+    """Return what stands for a recording in a text: `[audio: name]`, or `[audio]` without a name; so for video."""
+    shown = _placeholder_name(name)
+    return f"[{kind}: {shown}]" if shown else f"[{kind}]"
+
+
 def file_placeholder(name: object = None) -> str:
     """Return what stands for an attached file in a text: `[name]`, or `[file]` without a name."""
     return f"[{_placeholder_name(name) or 'file'}]"
