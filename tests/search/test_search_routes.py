@@ -87,7 +87,9 @@ def test_empty_query_shows_search_help(alice: WebClient) -> None:
 def test_query_stays_in_search_field(alice: WebClient) -> None:
     text = alice.get("/search?q=%22a+b%22+-c&sort=relevance").text
     assert 'value="&#34;a b&#34; -c"' in text
-    assert re.search(r'value="relevance" checked', text)
+    assert re.search(r'type="hidden" name="sort" value="relevance" form="search-form"', text), "nothing was found"
+    alice.start_conversation("a b")
+    assert re.search(r'value="relevance" selected', alice.get("/search?q=a&sort=relevance").text)
 
 
 def test_htmx_search_returns_results_and_announces_count(alice: WebClient) -> None:
