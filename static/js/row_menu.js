@@ -1,10 +1,5 @@
-// The menu of a row is fetched when it is opened, and stands beside its button.
-
-const menu = () => document.getElementById("row-menu");
+// The menu of a row is fetched when it is opened; what shows it is loaded with the first one.
 
 addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
-  if (ctx.target !== menu()) return;
-  menu().showPopover({ source: ctx.sourceElement });
-  menu().querySelector(".action").focus();
+  if (ctx.target?.id === "row-menu") import("./js/on_demand/row_menu.js").then(({ open }) => open(ctx));
 });
-addEventListener("click", ({ target }) => target.closest("#row-menu .action") && menu().hidePopover());

@@ -1,5 +1,5 @@
-// A slider and the number beside it say the same; where the number is empty, the slider is at the default.
-document.addEventListener("input", ({ target }) => {
-  const twin = document.getElementById(target.dataset.twin)
-  if (twin) twin.value = target.value.replace(",", ".") || twin.dataset.default
-})
+// What a slider and the number beside it have in common is loaded when one of them is changed.
+
+addEventListener("input", ({ target }) => {
+  if (target.dataset.twin) import("./js/on_demand/sliders.js").then(({ match }) => match(target));
+});

@@ -1,13 +1,5 @@
-// What was done with the waiting message took its buttons away: one goes on in the box, where its text may be again.
+// What was done with the waiting message took its buttons away: where one goes on is loaded with the first of that.
 
 addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
-  if (!/waiting-message/.test(ctx.request?.action)) return;
-  const text = document.getElementById("text");
-  const returned = document.getElementById("returned");
-  if (returned) {
-    text.value = [returned.textContent, text.value].filter(Boolean).join("\n\n");
-    returned.remove();
-    htmx.trigger(text, "input");
-  } else if (matchMedia("(pointer: coarse)").matches) return;
-  text.focus();
+  if (/waiting-message/.test(ctx.request?.action)) import("./js/on_demand/returned_text.js").then((module) => module.goOn());
 });

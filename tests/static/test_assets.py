@@ -59,13 +59,20 @@ def test_scripts_on_demand_are_imported_by_hashed_urls(alice: WebClient) -> None
     names = {path.name for path in (STATIC / "js" / ON_DEMAND).iterdir()}
     found = set()
     for page in ("/", "/shared/nothing"):
-        bundle = re.findall(r'src="/static/((?:app|public)\.\w{8}\.js)"', alice.get(page).text)[0]
-        for address in re.findall(r'import\("\./([^"]+)"\)', served(alice, f"/static/{bundle}").text):
-            response = served(alice, f"/static/{address}")
+        bundle = re.findall(r'src="(/static/(?:app|public)\.\w{8}\.js)"', alice.get(page).text)[0]
+        known: set[str] = set()
+        waiting = [bundle]
+        while waiting:
+            address = waiting.pop()
+            response = served(alice, address)
             assert response.status_code == 200
             assert "immutable" in response.headers["Cache-Control"]
             assert not re.search(r"^\s*//", response.text, re.MULTILINE)
-            found.add(re.sub(r"\.\w{8}\.", ".", address).rpartition("/")[2])
+            # What is loaded on demand may import more.
+            imported = {urljoin(address, each) for each in re.findall(r'(?:import\(|from )"([^"]+)"', response.text)}
+            waiting += imported - known
+            known |= imported
+        found |= {re.sub(r"\.\w{8}\.", ".", each).rpartition("/")[2] for each in known}
     # Two pages name their scripts themselves: `test_printing.py`, `test_transfer_routes.py`.
     assert found == names - {"print.js", "upload.js"}
 

@@ -1,7 +1,8 @@
 """Assets: static files under hashed names, compressed once, so that browsers may cache them forever.
 
 There is one style sheet for each component and one script for each behavior; a browser gets one bundle of each kind.
-What a script needs rarely is a file of its own in `js/on_demand`, which it imports when that is needed.
+What a script needs rarely is a file of its own in `js/on_demand`, which it imports when that is needed; such files may
+import each other, but not in a circle.
 Bundles are joined when the site starts, so there is no build step.
 """
 
@@ -40,6 +41,7 @@ SCRIPT_BUNDLES = {"app.js", "public.js"}
 BUNDLE_TYPES = {".css": "text/css", ".js": "text/javascript"}
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 IMPORTED_SCRIPT = re.compile(r'import\("\./(js/on_demand/\w+\.js)"\)')
+NEIGHBOR_SCRIPT = re.compile(r'((?:from |import\()"\./)(\w+\.js)"')
 CSS_URL = re.compile(r'url\("(?!data:)([^"]+)"\)')
 CSS_ICON = re.compile(r'icon\("([a-z-]+)"\)')
 SPRITE = Path("icons") / "icons.svg"
@@ -93,13 +95,6 @@ def strip_comments(script: str) -> str:
     return "".join(f"{line}\n" for line in _strip_indentation(script).splitlines() if not line.startswith("//"))
 
 
-def _file_content(path: Path) -> bytes:
-    """Return what is served of a file. Scripts that are loaded on demand have no comments."""
-    if path.parent.name == ON_DEMAND:
-        return strip_comments(path.read_text(encoding="utf-8")).encode()
-    return path.read_bytes()
-
-
 def _strip_indentation(text: str) -> str:
     """Remove empty lines and indentation from a text."""
     lines = (line.strip() for line in text.splitlines())
@@ -115,11 +110,11 @@ class Assets:
 
     def __init__(self, folder: Path, store: Path) -> None:
         self.store = store
-        self._hashed_names = {
-            path.relative_to(folder).as_posix(): self._store_hashed(path.relative_to(folder), _file_content(path))
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.suffix in SUFFIXES
-        }
+        self._folder = folder
+        self._hashed_names: dict[str, str] = {}
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix in SUFFIXES:
+                self._store_file(path)
         for bundle in BUNDLES:
             self._hashed_names[bundle] = self._store_hashed(
                 Path(bundle), build_bundle(folder, bundle, self.hashed_name).encode()
@@ -131,6 +126,22 @@ class Assets:
         Raises KeyError for an unknown name, so that no page contains a dead link.
         """
         return self._hashed_names[name]
+
+    def _store_file(self, path: Path) -> str:
+        """Store a file, and before it those that it imports, and return the name that it is served under."""
+        name = path.relative_to(self._folder)
+        if name.as_posix() not in self._hashed_names:
+            content = self._script_on_demand(path) if path.parent.name == ON_DEMAND else path.read_bytes()
+            self._hashed_names[name.as_posix()] = self._store_hashed(name, content)
+        return self._hashed_names[name.as_posix()]
+
+    def _script_on_demand(self, path: Path) -> bytes:
+        """Return a script without comments, and with the hashed names of those that it imports."""
+        script = strip_comments(path.read_text(encoding="utf-8"))
+        hashed = NEIGHBOR_SCRIPT.sub(
+            lambda match: f'{match[1]}{Path(self._store_file(path.parent / match[2])).name}"', script
+        )
+        return hashed.encode()
 
     def _store_hashed(self, name: Path, content: bytes) -> str:
         digest = hashlib.sha256(content).hexdigest()[:DIGEST_CHARS]

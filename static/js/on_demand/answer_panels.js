@@ -5,8 +5,9 @@ const id = (name) => document.getElementById(name);
 
 async function open(link, place) {
   await htmx.ajax("GET", link.href, { source: link, target: `#${place}`, swap: "innerHTML show:none" });
+  if (place !== "answer-menu") return;
   // Where the menu was opened from is where it stands, and where the focus goes back to.
-  if (place === "answer-menu") id(place).showPopover({ source: link });
+  id(place).showPopover({ source: link });
 }
 
 function closePanel(close) {
@@ -21,7 +22,12 @@ export function useTool(tool) {
 }
 
 // What was chosen is done, and the menu with it.
-on("click", ({ target }) => target.closest?.("#answer-menu .action") && id("answer-menu").hidePopover());
+on("click", ({ target }) => {
+  const entry = target.closest?.("#answer-menu .action");
+  if (!entry) return;
+  id("answer-menu").hidePopover();
+  if (entry.matches(".quote-answer")) import("./quote.js").then((module) => module.quoteAnswer(entry));
+});
 
 // Before the other listeners: the key belongs to the panel, and stops no answer.
 on("keydown", (event) => {
