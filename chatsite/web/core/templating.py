@@ -7,10 +7,13 @@ import secrets
 from typing import Any
 
 from flask import Flask, get_template_attribute, render_template, url_for
+from flask_babel import get_locale
 from jinja2 import StrictUndefined
 from jinja2.ext import Extension
+from markupsafe import Markup
 
 from chatsite.models import Conversation, Message, Persona, Share
+from chatsite.rendering.languages import guess_language
 from chatsite.services.models.catalog import ModelCard
 
 
@@ -26,10 +29,11 @@ class StripIndentation(Extension):
 
 
 def init_app(app: Flask) -> None:
-    """Register the template globals for addresses and element ids, and configure Jinja."""
+    """Register the template globals for addresses and element ids, and the filter `lang_attr`, and configure Jinja."""
     app.jinja_env.globals.update(
         dom_id=dom_id, message_url=message_url, new_idempotency_key=lambda: secrets.token_urlsafe(16)
     )
+    app.jinja_env.filters["lang_attr"] = lang_attr
     # Jinja renders an undefined name as empty text by default, which would hide the mistake.
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.add_extension(StripIndentation)
@@ -54,6 +58,12 @@ def dom_id(entity: Message | Conversation | Persona | Share | ModelCard, part: s
     else:
         kind, name = type(entity).__name__.lower(), entity.public_id
     return "-".join(filter(None, [kind, name, part]))
+
+
+def lang_attr(text: str) -> Markup:
+    """Return the attribute for the language of a text; empty for that of the page, and where the text does not tell."""
+    language = guess_language(text)
+    return Markup(' lang="{}"').format(language) if language not in {"", str(get_locale())} else Markup()
 
 
 def message_url(message: Message) -> str:
