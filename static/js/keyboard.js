@@ -11,10 +11,11 @@ addEventListener("keydown", (event) => {
   if (event.key === "Escape") event.preventDefault();
 }, true);
 
-// What is open closes by itself. Else Escape gives up what the focus is in, or stops an answer, or leads back to the text.
+// What is open closes by itself. Else Escape gives up what the focus is in, or stops a voice or an answer, or leads back to
+// the text.
 function findEscape() {
   if (find(":popover-open,dialog[open],#model-picker[open]")[0]) return;
-  return find(':is(li,form):focus-within [data-keys="Escape"]:not(.stop)').pop() ?? find(".stop,main").pop();
+  return find(':is(li,form):focus-within [data-keys="Escape"]:not(.stop)').pop() ?? find(".stop,.hush,main").pop();
 }
 
 addEventListener("keydown", (event) => {

@@ -62,6 +62,7 @@ PUBLIC = {
     # How the site looks on one device: a cookie.
     "user_settings.show",
     "preferences.create",
+    "preferences.show_question",
     # They show and change what is the visitor's own: `test_user_settings.py`.
     "user_settings.update_instructions",
     "user_settings.update_defaults",

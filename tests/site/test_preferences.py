@@ -9,7 +9,7 @@ from flask import Flask
 
 from chatsite.web.core.preferences import CHOICES, Preferences, current_preferences
 from tests.core.test_ownership import snapshot, users
-from tests.support.web_fixtures import WebClient
+from tests.support.web_fixtures import HTMX_HEADERS, WebClient
 
 SPANISH = {"Accept-Language": "es"}
 
@@ -83,9 +83,10 @@ def test_invalid_preference_changes_nothing(alice: WebClient) -> None:
         ("voice", ""),
         ("language", "xx"),
         ("sidebar", "x" * 9000),
+        ("read_with", "yes"),
     ):
         assert alice.send_form("POST", "/preferences", htmx=False, **{name: value}).status_code == 422
-    usual = {name: values[0] for name, values in CHOICES.items()}
+    usual = {name: CHOICES[name][0] for name in ("theme", "enter", "voice", "sidebar")}
     assert marked(alice.get("/").text) == usual | {"theme": "dark"}
     alice.client.set_cookie(alice.cookie_name("chatsite_preferences"), "theme=pink&enter=%00&keys=off&nonsense")
     assert marked(alice.get("/").text) == usual
@@ -122,3 +123,13 @@ def test_settings_page_links_to_each_section(alice: WebClient) -> None:
     anchors = re.findall(r'<li><a href="#([\w-]+)">', page)
     assert anchors == re.findall(r'<section id="([\w-]+)" class="setting-section"', page)
     assert len(anchors) > 4
+
+
+def test_questions_are_shown_in_open_pages(alice: WebClient) -> None:
+    for name, value in (("read_with", "any"),):
+        shown = alice.get(f"/preferences/{name}/question", headers=HTMX_HEADERS).text
+        assert f'data-name="{name}" data-url="/preferences"' in shown
+        assert f'value="{value}"' in shown
+        assert alice.get(f"/preferences/{name}/question").headers["Location"] == "/settings"
+    for name in ("theme", "x"):
+        assert alice.get(f"/preferences/{name}/question", headers=HTMX_HEADERS).status_code == 404

@@ -22,6 +22,8 @@ CHOICES = {
     "voice": ("sentences", "states"),
     # The list of conversations on wide screens; a button beside it and Ctrl+B change this, no form shows it.
     "sidebar": ("shown", "hidden"),
+    # The voices that read answers: those of the device, or also those that get the text from the maker of the browser.
+    "read_with": ("local", "any"),
 }
 
 
@@ -33,6 +35,7 @@ class Preferences:
     enter: str = "send"
     voice: str = "sentences"
     sidebar: str = "shown"
+    read_with: str = "local"
 
     def with_values(self, values: dict[str, str]) -> Preferences:
         """Return a copy with `values`; unknown preferences and values that are not in CHOICES are ignored."""

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flask import Blueprint, abort, redirect, request
+from flask import Blueprint, abort, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from chatsite import cookies
+from chatsite.errors import NotFoundError
 from chatsite.i18n import LANGUAGES
 from chatsite.web.core.htmx import htmx_headers, htmx_response
 from chatsite.web.core.preferences import CHOICES, chosen_language, current_preferences
 from chatsite.web.core.security import safe_redirect_path
+from chatsite.web.core.templating import render_macro
 from chatsite.web.site.setting_sections import APPEARANCE, PREFERENCE_SECTIONS, saved_response, saved_url
 
 bp = Blueprint("preferences", __name__)
+
+# What is asked before the first use, because something would leave the device or interrupt.
+QUESTIONS = ("read_with",)
 
 
 @bp.post("/preferences")
@@ -33,6 +38,19 @@ def create() -> Response:
     # Empty for the language of the browser.
     cookies.set_cookie(response, cookies.LANGUAGE, language_code)
     return response
+
+
+@bp.get("/preferences/<name>/question")
+def show_question(name: str) -> str | Response:
+    """Show the question whose answer is a preference; without htmx redirect to the settings, which have it too.
+
+    Raises NotFoundError for what is not asked.
+    """
+    if name not in QUESTIONS:
+        raise NotFoundError
+    if not htmx_headers().wants_fragment:
+        return redirect(url_for("user_settings.show"), code=303)
+    return render_macro("preferences/_question.html", "permission_question", name)
 
 
 def _build_response(*, is_language_changed: bool) -> Response:

@@ -6,6 +6,8 @@ const id = (name) => document.getElementById(name);
 async function open(link, place) {
   await htmx.ajax("GET", link.href, { source: link, target: `#${place}`, swap: "innerHTML show:none" });
   if (place !== "answer-menu") return;
+  // Only where there is a voice.
+  if (window.speechSynthesis) id(place).querySelector(".speech-entry")?.removeAttribute("hidden");
   // Where the menu was opened from is where it stands, and where the focus goes back to.
   id(place).showPopover({ source: link });
 }
@@ -27,6 +29,7 @@ on("click", ({ target }) => {
   if (!entry) return;
   id("answer-menu").hidePopover();
   if (entry.matches(".quote-answer")) import("./quote.js").then((module) => module.quoteAnswer(entry));
+  if (entry.matches(".speech-button")) import("./speech.js").then((module) => module.beginSpeech(entry));
 });
 
 // Before the other listeners: the key belongs to the panel, and stops no answer.
