@@ -83,7 +83,7 @@ def test_invalid_preference_changes_nothing(alice: WebClient) -> None:
         ("voice", ""),
         ("language", "xx"),
         ("sidebar", "x" * 9000),
-        ("read_with", "yes"),
+        ("dictation", "yes"),
     ):
         assert alice.send_form("POST", "/preferences", htmx=False, **{name: value}).status_code == 422
     usual = {name: CHOICES[name][0] for name in ("theme", "enter", "voice", "sidebar")}
@@ -126,10 +126,21 @@ def test_settings_page_links_to_each_section(alice: WebClient) -> None:
 
 
 def test_questions_are_shown_in_open_pages(alice: WebClient) -> None:
-    for name, value in (("read_with", "any"),):
+    for name, value in (("read_with", "any"), ("dictation", "on")):
         shown = alice.get(f"/preferences/{name}/question", headers=HTMX_HEADERS).text
         assert f'data-name="{name}" data-url="/preferences"' in shown
         assert f'value="{value}"' in shown
         assert alice.get(f"/preferences/{name}/question").headers["Location"] == "/settings"
     for name in ("theme", "x"):
         assert alice.get(f"/preferences/{name}/question", headers=HTMX_HEADERS).status_code == 404
+
+
+def test_microphone_is_only_there_if_wanted(alice: WebClient) -> None:
+    question = "/preferences/dictation/question"
+    assert question in alice.get("/").text
+    for value, is_there in (("on", True), ("off", False)):
+        alice.send_form("POST", "/preferences", dictation=value)
+        page = alice.get("/").text
+        assert question not in page
+        assert ("dictate" in page) == is_there
+    assert "microphone=(self)" in alice.get("/").headers["Permissions-Policy"]

@@ -24,6 +24,8 @@ CHOICES = {
     "sidebar": ("shown", "hidden"),
     # The voices that read answers: those of the device, or also those that get the text from the maker of the browser.
     "read_with": ("local", "any"),
+    # Whether speech may be sent to the maker of the browser to become text: it asks, or it may, or there is no button.
+    "dictation": ("ask", "on", "off"),
 }
 
 
@@ -36,6 +38,7 @@ class Preferences:
     voice: str = "sentences"
     sidebar: str = "shown"
     read_with: str = "local"
+    dictation: str = "ask"
 
     def with_values(self, values: dict[str, str]) -> Preferences:
         """Return a copy with `values`; unknown preferences and values that are not in CHOICES are ignored."""

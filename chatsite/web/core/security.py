@@ -47,7 +47,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    # The microphone is for dictation, which the browser does.
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(self)",
 }
 
 
