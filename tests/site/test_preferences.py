@@ -126,7 +126,7 @@ def test_settings_page_links_to_each_section(alice: WebClient) -> None:
 
 
 def test_questions_are_shown_in_open_pages(alice: WebClient) -> None:
-    for name, value in (("read_with", "any"), ("dictation", "on")):
+    for name, value in (("read_with", "any"), ("dictation", "on"), ("notify", "on")):
         shown = alice.get(f"/preferences/{name}/question", headers=HTMX_HEADERS).text
         assert f'data-name="{name}" data-url="/preferences"' in shown
         assert f'value="{value}"' in shown

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import select, update
 
@@ -15,14 +16,21 @@ from chatsite.database import db, utcnow, write_transaction
 from chatsite.models import IN_PROGRESS, AnonymousUser, Conversation, Generation, Message, Status, Visitor
 
 SEEN_STATUSES = (Status.STOPPED, *IN_PROGRESS)
+# Who waits longer for an answer may go elsewhere meanwhile; what finished long ago is no news.
+LONG = timedelta(seconds=20)
+RECENT = timedelta(minutes=3)
 
 
 @dataclass(frozen=True)
 class ReadMarks:
-    """The ids of conversations with an answer in progress, and of those with an answer that was not seen."""
+    """The ids of conversations with an answer in progress, and of those with an answer that was not seen.
+
+    `long` are those of the latter whose answer took long and has just finished.
+    """
 
     writing: frozenset[int] = frozenset()
     unread: frozenset[int] = frozenset()
+    long: frozenset[int] = frozenset()
 
 
 def load_marks(conversations: Iterable[Conversation]) -> ReadMarks:
@@ -30,18 +38,20 @@ def load_marks(conversations: Iterable[Conversation]) -> ReadMarks:
     read_at_by_leaf = {row.active_leaf_id: row.read_at for row in conversations if row.active_leaf_id}
     if not read_at_by_leaf:
         return ReadMarks()
-    query = select(Message.id, Message.conversation_id, Generation.status, Generation.finished_at).join(
-        Generation, Generation.message_id == Message.id
-    )
+    query = select(
+        Message.id, Message.conversation_id, Generation.status, Generation.created_at, Generation.finished_at
+    ).join(Generation, Generation.message_id == Message.id)
     rows = db.session.execute(query.where(Message.id.in_(read_at_by_leaf), Generation.is_latest)).all()
     writing = {row.conversation_id for row in rows if row.status in IN_PROGRESS}
-    unread = {
-        row.conversation_id
+    unread = [
+        row
         for row in rows
         # What was finished before there were marks has been seen.
         if row.status not in SEEN_STATUSES and (read_at := read_at_by_leaf[row.id]) and row.finished_at > read_at
-    }
-    return ReadMarks(frozenset(writing), frozenset(unread))
+    ]
+    recent = utcnow() - RECENT
+    long = {row.conversation_id for row in unread if row.finished_at > max(recent, row.created_at + LONG)}
+    return ReadMarks(frozenset(writing), frozenset(row.conversation_id for row in unread), frozenset(long))
 
 
 def list_writing(user: Visitor) -> list[str]:

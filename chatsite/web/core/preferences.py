@@ -26,6 +26,8 @@ CHOICES = {
     "read_with": ("local", "any"),
     # Whether speech may be sent to the maker of the browser to become text: it asks, or it may, or there is no button.
     "dictation": ("ask", "on", "off"),
+    # Whether the browser notifies of long answers: it is offered once, or it does, or not.
+    "notify": ("ask", "on", "off"),
 }
 
 
@@ -39,6 +41,7 @@ class Preferences:
     sidebar: str = "shown"
     read_with: str = "local"
     dictation: str = "ask"
+    notify: str = "ask"
 
     def with_values(self, values: dict[str, str]) -> Preferences:
         """Return a copy with `values`; unknown preferences and values that are not in CHOICES are ignored."""

@@ -19,7 +19,7 @@ from chatsite.web.site.setting_sections import APPEARANCE, PREFERENCE_SECTIONS, 
 bp = Blueprint("preferences", __name__)
 
 # What is asked before the first use, because something would leave the device or interrupt.
-QUESTIONS = ("read_with", "dictation")
+QUESTIONS = ("read_with", "dictation", "notify")
 
 
 @bp.post("/preferences")
