@@ -52,6 +52,8 @@ CONVERSATION_SHORTCUTS = (
     # text they move the cursor on a Mac, and are left to it.
     Shortcut("Alt+ArrowUp Alt+ArrowDown", gettext_noop("Previous or next message")),
     Shortcut("Alt+, Alt+.", gettext_noop("Previous or next version of the message")),
+    # No key of Chromium or Firefox; the script that shows the button for it listens.
+    Shortcut("Mod+Shift+U", gettext_noop("Quote the selected part of an answer")),
     Shortcut("Mod+F", gettext_noop("Search a long chat"), "search_chat"),
     Shortcut("F2", gettext_noop("Rename the conversation"), "rename"),
 )

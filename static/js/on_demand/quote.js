@@ -14,13 +14,24 @@ function quote(words) {
   box.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
-// The selection, where all of it is in one answer.
+// What a selection of this part would say.
+function lettersOf(part) {
+  const words = part.cloneContents();
+  for (const control of words.querySelectorAll("figcaption, button, annotation")) control.remove();
+  return words.textContent.replace(/\s/g, "");
+}
+
+// The selection, where all of it is in one answer. Three clicks on the last paragraph end where the next one begins.
 function selectedRange() {
   const selection = getSelection();
   if (selection.isCollapsed || !selection.rangeCount || !id("text")) return null;
   const range = selection.getRangeAt(0);
-  const { commonAncestorContainer: common } = range;
-  return (common.closest ? common : common.parentElement).closest("#thread .prose") && range;
+  const { startContainer: start } = range;
+  const prose = (start.closest ? start : start.parentElement).closest("#thread .prose");
+  if (!prose || prose.contains(range.endContainer)) return prose && range;
+  const part = range.cloneRange();
+  part.setEnd(prose, prose.childNodes.length);
+  return lettersOf(part) === `${selection}`.replace(/\s/g, "") ? part : null;
 }
 
 function showButton() {
@@ -37,6 +48,7 @@ function showButton() {
     quote(`${getSelection()}`);
     button.remove();
   });
+  button.setAttribute("aria-keyshortcuts", "Control+Shift+U Meta+Shift+U");
   // Inside the answer it comes next when one goes on by Tab from there.
   range.startContainer.parentElement.closest("article").append(button);
   const { right, bottom, top } = [...range.getClientRects()].at(-1) ?? range.getBoundingClientRect();
@@ -52,6 +64,16 @@ const plan = () => {
 addEventListener("selectionchange", plan, true);
 addEventListener("scroll", () => document.querySelector(".quote-button")?.remove(), true);
 plan();
+
+// The same by key. Another script has other letters on it.
+addEventListener("keydown", (event) => {
+  const { key, code, ctrlKey, metaKey, shiftKey, altKey } = event;
+  const isKey = /^u$/i.test(key) || (key > "~" && code === "KeyU");
+  if (!isKey || !shiftKey || altKey || ctrlKey === metaKey || !selectedRange()) return;
+  event.preventDefault();
+  quote(`${getSelection()}`);
+  getSelection().removeAllRanges();
+});
 
 // From the menu of an answer: what is selected of it, or all of it.
 export function quoteAnswer(entry) {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import BrowserVisitor, ask_and_wait
+from tests.browser.conftest import BrowserVisitor, ask_and_wait, wait_for_script
 
 pytestmark = pytest.mark.browser
 
@@ -83,3 +83,30 @@ def test_everything_is_within_reach_of_a_finger(new_visitor: Callable[..., Brows
     page.keyboard.press("Escape")
     page.locator(".signature").tap()
     expect(page.locator(".report-headline")).to_be_in_viewport()
+
+
+def test_selection_is_quoted_by_key(new_visitor: Callable[..., BrowserVisitor]) -> None:
+    page = new_visitor().open_tab()
+    ask_and_wait(page, "/say One claim.\n\nAnd another.")
+    box = page.get_by_role("textbox", name="Message")
+    page.locator(".question").click(click_count=3)
+    wait_for_script(page, "quote")
+    # Only what is in an answer.
+    page.keyboard.press("Control+Shift+u")
+    expect(box).to_have_value("")
+    page.locator(".prose p").last.click(click_count=3)
+    page.keyboard.press("Control+Shift+u")
+    expect(box).to_have_value("> And another.\n\n")
+    expect(box).to_be_focused()
+    page.keyboard.type("Why?")
+    page.keyboard.press("Control+Shift+u")
+    expect(box).to_have_value("> And another.\n\nWhy?")
+    # With Cyrillic letters on the keys.
+    page.locator(".prose p").first.click(click_count=3)
+    page.evaluate(
+        """() => document.body.dispatchEvent(new KeyboardEvent("keydown", {
+          key: "Г", code: "KeyU", ctrlKey: true, shiftKey: true, bubbles: true,
+        }))"""
+    )
+    expect(box).to_have_value("> And another.\n\nWhy?\n\n> One claim.\n\n")
+    expect(page.locator(".quote-button")).to_have_count(0)
