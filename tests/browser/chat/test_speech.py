@@ -242,7 +242,7 @@ def test_voices_that_send_the_text_are_asked_for(new_visitor: Callable[..., Brow
 
 
 def test_voice_of_the_device_comes_first(new_visitor: Callable[..., BrowserVisitor]) -> None:
-    far_ann = ANN | {"name": "Far Ann", "localService": False}
+    far_ann = ANN | {"name": "Far Ann", "lang": "en-GB", "localService": False}
     british = ANN | {"name": "Bea", "lang": "en_GB", "default": False}
     page = open_tab(new_visitor(), far_ann, FAR_EVA, ANN, british)
     ask_and_wait(page, "/say Hello.")
