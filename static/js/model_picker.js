@@ -1,3 +1,5 @@
-// The list of who answers is looked after from the first click on it.
+// The list of who answers is looked after from the moment in which somebody comes to it.
 
-addEventListener("click", ({ target }) => target.closest?.("#model-picker") && import("./js/on_demand/model_picker.js"));
+const load = ({ target }) => target.closest?.("#model-picker") && import("./js/on_demand/model_picker.js");
+addEventListener("focusin", load);
+addEventListener("click", load);

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import BrowserVisitor
+from tests.browser.conftest import BrowserVisitor, wait_for_script
 
 MOST_TABS = 90
 # What has the focus, and whether one sees that: by an outline, its own or that of the box around a field.
@@ -210,6 +210,7 @@ def test_escape_closes_only_model_picker(new_visitor: Callable[..., BrowserVisit
     expect(page.locator("#text")).to_be_focused()
     page.keyboard.type("Half a thought")
     page.locator("#model-picker summary").focus()
+    wait_for_script(page, "model_picker")
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     page.keyboard.press("Escape")

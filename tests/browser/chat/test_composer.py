@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.browser.conftest import BrowserVisitor, ask_and_wait
+from tests.browser.conftest import BrowserVisitor, ask_and_wait, wait_for_script
 from tests.browser.writer import Writer
 
 pytestmark = pytest.mark.browser
@@ -230,6 +230,7 @@ def test_model_picker_stays_in_window(new_visitor: Callable[..., BrowserVisitor]
     page = new_visitor(viewport={"width": 320, "height": height}).open_tab()
     page.locator("#model-picker-name").focus()
     page.keyboard.press("Enter")
+    wait_for_script(page, "model_picker")
     expect(page.locator("#model-picker-list")).to_be_visible()
     x, y, width, tall = place(page, "#model-picker-list")
     assert x >= 0
@@ -240,9 +241,9 @@ def test_model_picker_stays_in_window(new_visitor: Callable[..., BrowserVisitor]
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowDown")
     expect(page.get_by_role("radio", name="creative")).to_be_checked()
-    expect(page.locator("#model-picker-name")).to_contain_text("creative")
     page.keyboard.press("Escape")
     expect(page.locator("#model-picker-list")).to_be_hidden()
+    expect(page.locator("#model-picker-name")).to_contain_text("creative")
     expect(page.locator("#model-picker-name")).to_be_focused()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import CDPSession, Page, expect
 
-from tests.browser.conftest import BrowserVisitor, ask_and_wait, send_question
+from tests.browser.conftest import BrowserVisitor, ask_and_wait, send_question, wait_for_script
 
 FOCUS_BODY = "() => { document.activeElement.blur(); getSelection().removeAllRanges() }"
 # A key as Windows tells of AltGr, and others as they come.
@@ -188,6 +188,7 @@ def test_escape_stops_an_answer_after_what_is_open(new_visitor: Callable[..., Br
     page.keyboard.press("Escape")
     expect(page.locator("#palette")).to_be_hidden()
     page.locator("#model-picker summary").click()
+    wait_for_script(page, "model_picker")
     page.keyboard.press("Escape")
     expect(page.locator("#model-picker-list")).to_be_hidden()
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
