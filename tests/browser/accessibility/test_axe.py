@@ -29,6 +29,7 @@ NO_PAGES = {
     "/first-run",
     "/healthz",
     "/manifest/<language>.webmanifest",
+    "/preferences/<name>/question",
     "/messages/<public_id>/stream",
     "/messages/<public_id>/text",
     "/model-status",
