@@ -4,6 +4,5 @@ const load = () => {
   if (getSelection().isCollapsed) return;
   removeEventListener("selectionchange", load, true);
   import("./js/on_demand/kept_selection.js").catch(() => {});
-  import("./js/on_demand/quote.js").catch(() => {});
 };
 addEventListener("selectionchange", load, true);

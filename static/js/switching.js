@@ -9,10 +9,13 @@ const places = {};
 let here;
 let hash = "";
 let movedAt = -1000;
+// What is open when one leaves closes; what is opened while the next page is on its way stays.
+let opened = [];
 
 const isColumn = (ctx) => ctx?.target?.id === "page";
 
 function load(method, url, options) {
+  opened = document.querySelectorAll(":popover-open");
   htmx.ajax(method, url, { source: id("page"), target: "#page", swap: "outerHTML settle:0", push: "true", headers: { "HX-Target": "div#page" }, ...options });
 }
 
@@ -108,7 +111,7 @@ on("htmx:after:swap", ({ detail: { ctx } }) => {
   const page = id("page");
   const text = id("text");
   const heading = page.querySelector("h1");
-  for (const open of document.querySelectorAll(":popover-open")) open.hidePopover();
+  for (const each of opened) if (each.isConnected) each.hidePopover();
   const message = new URLSearchParams(location.search).get("message");
   hash ||= message && `#message-${message}`;
   if (ctx.isBack) {

@@ -54,3 +54,22 @@ def test_what_is_typed_on_the_way_is_for_the_next_page(
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
     row(page, "/say First")
     expect(box).to_have_value("Half a thought")
+
+
+def test_palette_that_opens_on_the_way_stays_open(new_visitor: Callable[..., BrowserVisitor]) -> None:
+    page = new_visitor().open_tab()
+    ask_and_wait(page, "/say First")
+    held: list[Route] = []
+    page.route("**/overview", lambda route: held.append(route))
+    page.locator("#sidebar").get_by_role("link", name="Overview").click()
+    expect(page.locator("#page")).to_have_class(re.compile("htmx-request"))
+    page.keyboard.press("Control+k")
+    page.keyboard.type("prefer")
+    held.pop().continue_()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    page.keyboard.type("ences")
+    expect(page.locator(".palette-box")).to_have_value("preferences")
+    page.keyboard.press("Enter")
+    # The palette through which one left is closed.
+    expect(page.get_by_role("heading", level=1)).to_have_text("Settings")
+    expect(page.locator("#palette")).to_be_hidden()

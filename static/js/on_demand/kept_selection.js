@@ -1,4 +1,6 @@
-// Text that is selected stays selected while the page around it changes.
+// Text that is selected stays selected while the page around it changes, and can be quoted.
+
+import "./quote.js";
 
 // Setting the value of a text node throws away what was selected in it; appending to it does not.
 function appendText(now, next) {

@@ -146,7 +146,7 @@ def keep_in_order(page: Page) -> None:
     held(page, "Undo: “A walk by the sea” moved to trash.")
     page.keyboard.press("Enter")
     expect(page.locator("#conversations .row-title")).to_have_text("A walk by the sea")
-    # The palette closes when another page comes, so it is opened on the page to which Undo leads.
+    # The page to which Undo leads.
     expect(page.get_by_role("heading", level=1)).to_have_text("A walk by the sea")
     check(page)
 
