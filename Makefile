@@ -31,10 +31,11 @@ dev: $(VENV)/.dev-stamp ## Start the site with the debugger; reloads when code c
 setup: $(VENV)/.run-stamp ## Install and download the model, without starting the site.
 	@$(BIN)/chatsite setup
 
-# Most tests wait for processes and browsers, so four at a time take a third of the time, on two cores.
-TESTERS ?= 4
+# Most tests wait for processes and browsers, so two cores have enough to do with three at a time. Threads of torch must
+# not spin while they wait for each other, or those of one process take the time of the others.
+TESTERS ?= 3
 
-PYTEST = $(BIN)/python -m pytest -n $(TESTERS) --dist worksteal
+PYTEST = OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n $(TESTERS) --dist worksteal
 
 test: $(VENV)/.dev-stamp ## Run all tests.
 	@$(PYTEST) $(PYTEST_OPTIONS)

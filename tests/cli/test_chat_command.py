@@ -30,6 +30,7 @@ def external_runner(environment: Environment, run_command: RunCommand) -> Iterat
         assert process.wait(60) == 0
 
 
+@pytest.mark.exhaustive
 def test_piped_question_prints_plain_answer(run_command: RunCommand, environment: Environment) -> None:
     done = run_command("chat", said="/say **Bold** words\n")
     assert (done.returncode, done.stdout, done.stderr) == (0, "**Bold** words\n", "")
@@ -71,6 +72,7 @@ def test_invalid_setting_prints_one_message(run_command: RunCommand) -> None:
     assert done.stderr == "CHATSITE_TICK_MS='soon' cannot be used: it must be a number.\n"
 
 
+@pytest.mark.exhaustive
 def test_unavailable_model_fails_chat_with_message(run_command: RunCommand, tmp_path: Path) -> None:
     (tmp_path / "hollow").mkdir()
     done = run_command("chat", said="Hello", CHATSITE_DEFAULT_MODEL=str(tmp_path / "hollow"))
@@ -116,6 +118,7 @@ def test_interactive_conversation_works(
     assert list_runners(environment) == []
 
 
+@pytest.mark.exhaustive
 def test_interactive_chat_redraws_drafts(start_session: Callable[..., TerminalSession]) -> None:
     words = "One two three four five six seven eight nine ten eleven twelve thirteen"
     person = start_session("chat", CHATSITE_SCRIPTED_TOKENS_PER_SECOND="5")
@@ -128,6 +131,7 @@ def test_interactive_chat_redraws_drafts(start_session: Callable[..., TerminalSe
     assert person.wait_for_exit() == 0
 
 
+@pytest.mark.exhaustive
 def test_interactive_chat_changes_model_and_preset(
     start_session: Callable[..., TerminalSession], run_command: RunCommand, tmp_path: Path, environment: Environment
 ) -> None:
@@ -185,6 +189,7 @@ def test_ctrl_c_stops_answer_and_keeps_program_running(start_session: Callable[.
     assert "word3000" not in person.output
 
 
+@pytest.mark.exhaustive
 def test_killed_chat_runner_is_replaced(
     start_session: Callable[..., TerminalSession], environment: Environment
 ) -> None:

@@ -371,6 +371,7 @@ def test_engine_thread_crash_fails_only_unfinished_requests(engine: LocalEngine)
     assert engine.poll_events(0.1) == []
 
 
+@pytest.mark.exhaustive
 def test_startup_imports_compiler_modules_lazily(chat_folder: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from chatsite.engine.local import LocalEngine\n"

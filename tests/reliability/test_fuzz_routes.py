@@ -110,7 +110,7 @@ def some(names: tuple[str, ...], values: st.SearchStrategy[str]) -> st.SearchStr
 
 
 @settings(
-    max_examples=500,
+    max_examples=250,
     deadline=None,
     database=None,
     report_multiple_bugs=False,

@@ -78,7 +78,9 @@ def test_site_serves_and_reports_model_load_error(tmp_path: Path) -> None:
         assert len(site.list_runners()) == 1
 
 
-@pytest.mark.parametrize("ctrl_c", [False, True], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize(
+    "ctrl_c", [pytest.param(False, id="SIGTERM"), pytest.param(True, id="Ctrl-C", marks=pytest.mark.exhaustive)]
+)
 def test_shutdown_ends_streams_and_all_processes(tmp_path: Path, ctrl_c: bool) -> None:
     with running_site(tmp_path) as site:
         visitor = HttpVisitor(site.url)
@@ -135,6 +137,7 @@ def test_killed_runner_is_replaced_and_answer_completes(tmp_path: Path) -> None:
         assert "The runner ended (" in site.log.read_text()
 
 
+@pytest.mark.exhaustive
 def test_killed_master_ends_runner_workers_and_streams(tmp_path: Path) -> None:
     # The answer would take the workers far longer than they may live.
     with running_site(tmp_path, SCRIPTED_TOKENS_PER_SECOND="2") as site:
@@ -150,6 +153,7 @@ def test_killed_master_ends_runner_workers_and_streams(tmp_path: Path) -> None:
             assert alive == []
 
 
+@pytest.mark.exhaustive
 def test_external_runner_setting_starts_no_runner(tmp_path: Path) -> None:
     with running_site(tmp_path, wait_until_ready=False, RUNNER="external") as site:
         visitor = HttpVisitor(site.url)

@@ -83,8 +83,10 @@ def test_regenerating_both_and_what_was_faster(
         page = new_visitor(site_without_runner).open_tab()
         compare(page, "Demo script", "SmolLM2 135M")
         finished(page, 2)
+        old = page.locator(".compared article").first.get_attribute("id")
         page.get_by_role("button", name="Regenerate both").click()
         # The new ones take the place of the old ones, which stay as versions.
+        expect(page.locator(f"#{old}")).to_have_count(0)
         finished(page, 2)
         expect(page.get_by_role("button", name="Regenerate both")).to_be_visible()
         expect(page.locator(".comparison")).to_have_count(1)

@@ -254,8 +254,8 @@ def test_mismatched_model_files_are_rejected_on_load(
     [
         (trained_models.make_gpt2_model, "continuation"),
         (partial(trained_models.make_gpt2_model, family="dialogue"), "dialogue"),
-        (trained_models.make_t5_model, "text-to-text"),
-        (trained_models.make_blenderbot_small_model, "blenderbot-small"),
+        pytest.param(trained_models.make_t5_model, "text-to-text", marks=pytest.mark.exhaustive),
+        pytest.param(trained_models.make_blenderbot_small_model, "blenderbot-small", marks=pytest.mark.exhaustive),
     ],
 )
 def test_every_family_answers_as_trained(tmp_path: Path, make: Callable[[Path], Path], family: str) -> None:

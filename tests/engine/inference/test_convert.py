@@ -44,7 +44,7 @@ def split(snapshot: Path) -> None:
     (snapshot / checkpoint.PICKLE_FILE).unlink()
 
 
-@pytest.mark.parametrize("shards", [1, 2])
+@pytest.mark.parametrize("shards", [2, pytest.param(1, marks=pytest.mark.exhaustive)])
 def test_conversion_preserves_weights(snapshot: Path, blenderbot_folder: Path, tmp_path: Path, shards: int) -> None:
     if shards == 2:
         split(snapshot)

@@ -254,6 +254,7 @@ def test_full_size_blenderbot_matches_generate(depth: dict[str, Any]) -> None:
     assert found == [ids.tolist() for ids in expected]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_embedded_model_matches_generate() -> None:
