@@ -19,6 +19,7 @@ from chatsite.models import LocalModel, ModelState, RequestedAction
 from chatsite.runner import model_manager as library_module
 from chatsite.runner.model_manager import ModelManager
 from chatsite.runner.process import build_model_pool
+from chatsite.services import leases
 from chatsite.services.models import catalog, status
 from chatsite.services.models.status import WeightsStatus
 from tests.conftest import close_app, make_app
@@ -124,6 +125,27 @@ def test_requested_download_runs_and_reports_progress(manager: Keeper, hub: Fake
     assert weights.find_local(
         resolve_entry("tiny", manager.app.config["CUSTOM_MODELS_FILE"]), manager.app.config["MODELS"]
     )
+
+
+def test_download_that_does_not_start_is_not_forgotten(manager: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[RequestedAction | None, ModelState]] = []
+
+    def refuse(name: str, _environment: object) -> None:
+        row = manager.row(name)
+        seen.append((row.requested_action, row.download_state))
+        raise OSError("no more processes")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(library_module, "DownloadProcess", refuse)
+        manager.request_change(catalog.request_download)
+        manager.until(lambda: bool(seen))
+    # Whoever looks in this moment does not see a model that nobody has asked for.
+    assert seen[0] == (None, ModelState.FETCHING)
+    with manager.app.app_context():
+        db.session.execute(db.update(LocalModel).values(reported_at=leases.lease_end(-3600)))
+        db.session.commit()
+    manager.library._next_scan_at = 0.0
+    manager.until(lambda: manager.row().download_state is ModelState.READY)
 
 
 def test_removed_model_is_unloaded_and_deleted(manager: Keeper) -> None:

@@ -58,16 +58,16 @@ def requested_actions() -> dict[str, RequestedAction]:
 
 
 def claim(name: str, action: RequestedAction) -> bool:
-    """Clear a requested action in order to execute it.
+    """Clear a requested action in order to execute it; a model to be downloaded counts as being downloaded from now on.
 
+    Otherwise it would be neither requested nor on its way until its process has started, and lost if that never did.
     Returns False if another runner was first, or if the owner requested something else meanwhile.
     """
+    values: dict[str, object] = {"requested_action": None}
+    if action is RequestedAction.PULL:
+        values |= {"download_state": ModelState.FETCHING, "reported_at": leases.current_time()}
     with write_transaction() as tx:
-        mine = (
-            update(LocalModel)
-            .where(LocalModel.name == name, LocalModel.requested_action == action)
-            .values(requested_action=None)
-        )
+        mine = update(LocalModel).where(LocalModel.name == name, LocalModel.requested_action == action).values(values)
         return bool(tx.execute(mine).rowcount)  # type: ignore[attr-defined]
 
 
