@@ -93,6 +93,8 @@ def grow(user: User, depth: int, width: int = 0) -> Conversation:
     if db.engine.dialect.name == "postgresql":
         # It counts by itself only where it gives the numbers.
         db.session.execute(text("SELECT setval(pg_get_serial_sequence('message', 'id'), max(id)) FROM message"))
+        # As the server does by itself, but only after a minute; until then it expects a handful of rows.
+        db.session.execute(text("ANALYZE message"))
     conversation.active_leaf_id = first + depth - 1
     db.session.commit()
     return conversation
