@@ -50,7 +50,8 @@ class ChaosDatabase:
         """Return whether nothing waits or is being written or imported."""
         waiting = "SELECT 1 FROM generation WHERE status IN ('queued', 'generating')"
         importing = "SELECT 1 FROM import WHERE state IN ('queued', 'running')"
-        return not self.query(waiting) and not self.query(importing)
+        unposted = "SELECT 1 FROM waiting_message"
+        return not any(self.query(sql) for sql in (waiting, importing, unposted))
 
     def check_integrity(self) -> str:
         """Return `ok`, or what is wrong with the file."""

@@ -40,8 +40,8 @@ class ChaosVisitor:
             conversation = self._post_until_acknowledged(f"{command} {text}", key, conversation)
             self.acknowledged[key] = text
             question_count += 1
-            self._wait_for_answer(conversation)
-            if self._rng.random() < 0.3:
+            # While an answer is written, posts may be added to one that waits and have no answer of their own.
+            if not self._wait_for_answer(conversation) or self._rng.random() < 0.3:
                 conversation = ""
 
     def _post_until_acknowledged(self, text: str, key: str, conversation: str) -> str:
@@ -53,16 +53,17 @@ class ChaosVisitor:
                 self.repeated_count += 1
                 time.sleep(0.05)
 
-    def _wait_for_answer(self, conversation: str) -> None:
-        """Read the answer's stream, again when it breaks, until it is over."""
+    def _wait_for_answer(self, conversation: str) -> bool:
+        """Read the answer's stream, again when it breaks, until it is over; returns whether it was in time."""
         end = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < end:
             try:
                 answer = self._visitor.list_message_ids(conversation)[-1]
                 if "event: done" in self._visitor.get(f"/messages/{answer}/stream", timeout=20):
-                    return
+                    return True
             except (*NETWORK_ERRORS, IndexError):
                 time.sleep(0.05)
+        return False
 
 
 class ChaosImporter:
