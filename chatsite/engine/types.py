@@ -161,6 +161,18 @@ class Delta:
 
 
 @dataclass(frozen=True)
+class Reasoning:
+    """The event of new text that the model thinks before it answers, in whole characters, and its number of tokens.
+
+    It is no part of the answer, and is never sent to a model again. After the first Delta with text none comes.
+    """
+
+    request_id: int
+    text: str
+    token_count: int
+
+
+@dataclass(frozen=True)
 class ProvisionalText:
     """The event of the best answer so far of a beam search, which replaces all text of the request that came before.
 
@@ -181,7 +193,7 @@ class Finish:
     error_message: ChatsiteError | None = None
 
 
-Event = Started | Delta | ProvisionalText | Finish
+Event = Started | Reasoning | Delta | ProvisionalText | Finish
 
 
 @dataclass(frozen=True)
@@ -255,8 +267,8 @@ class Engine(Protocol):
     def poll_events(self, timeout_seconds: float) -> list[Event]:
         """Return the events since the last call, oldest first.
 
-        Args: `timeout_seconds` is how long to wait while there is no event. Returns: Started, Delta, ProvisionalText
-        and Finish events; none if the time has passed.
+        Args: `timeout_seconds` is how long to wait while there is no event. Returns: Started, Reasoning, Delta,
+        ProvisionalText and Finish events; none if the time has passed.
         """
 
     def get_status(self) -> ModelStatus:

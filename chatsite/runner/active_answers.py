@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from chatsite.engine.types import Delta, Event, FinishReason, ProvisionalText, Started, Turn
+from chatsite.engine.types import Delta, Event, FinishReason, ProvisionalText, Reasoning, Started, Turn
 from chatsite.errors import ChatsiteError, EngineError
 from chatsite.models import Status
 from chatsite.runner.prompt_reports import serialize_prompt_report
@@ -92,6 +92,8 @@ class ActiveAnswer:
             news.prompt_report = serialize_prompt_report(event.report, self.turns)
         elif isinstance(event, Delta):
             news.text += event.text
+            news.new_tokens += event.token_count
+        elif isinstance(event, Reasoning):
             news.new_tokens += event.token_count
         elif isinstance(event, ProvisionalText):
             # Replaces the text, because a beam search may prefer another text now.
