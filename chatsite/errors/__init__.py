@@ -3,7 +3,7 @@
 Each error has a code, the HTTP status it becomes, and one English sentence, which the page and the terminal translate.
 """
 
-from chatsite.errors import load_reasons
+from chatsite.errors import endpoints, load_reasons
 from chatsite.errors.accounts import LinkExpiredError, TooManyNewUsersError
 from chatsite.errors.base import ChatsiteError, NotFoundError, OtherError, as_error, from_reason, gettext_noop
 from chatsite.errors.chat import (
@@ -245,6 +245,7 @@ __all__ = [
     "UploadIncompleteError",
     "UserQueueFullError",
     "as_error",
+    "endpoints",
     "from_reason",
     "gettext_noop",
     "load_reasons",

@@ -5,11 +5,21 @@ It knows names and facts, not files: the web process reads it, so it imports nei
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from chatsite.engine.catalog.builtin_models import BUILTIN_ENTRIES
 from chatsite.engine.catalog.custom_models import load_custom_models
-from chatsite.engine.catalog.entry import CatalogEntry, FolderSource, HubSource, ModelGroup, PyPISource, Score
+from chatsite.engine.catalog.endpoints import Endpoint, find_entry
+from chatsite.engine.catalog.entry import (
+    CatalogEntry,
+    EndpointSource,
+    FolderSource,
+    HubSource,
+    ModelGroup,
+    PyPISource,
+    Score,
+)
 from chatsite.errors import ModelLoadError, gettext_noop, load_reasons
 
 __all__ = [
@@ -19,6 +29,7 @@ __all__ = [
     "PREFERRED_MODEL",
     "SCRIPTED_MODEL",
     "CatalogEntry",
+    "EndpointSource",
     "FolderSource",
     "HubSource",
     "ModelGroup",
@@ -46,11 +57,14 @@ def list_entries(custom_models_file: Path | None = None) -> tuple[CatalogEntry, 
     )
 
 
-def resolve_entry(name: str, custom_models_file: Path | None = None) -> CatalogEntry:
-    """Return the entry of a name: of the catalog, of the file of custom models, of the Hub, or of a folder.
+def resolve_entry(
+    name: str, custom_models_file: Path | None = None, endpoints: Sequence[Endpoint] = ()
+) -> CatalogEntry:
+    """Return the entry of a name: of the catalog, of the file of custom models, of an endpoint, of the Hub, or a folder.
 
-    A repository of the Hub is written `owner/name`, a folder by its path. `auto` is the embedded model, which answers
-    on every machine. Raises ModelLoadError if the name is none of these.
+    A model of one of `endpoints` is written `endpoint/model`, a repository of the Hub `owner/name`, a folder by its
+    path. `auto` is the embedded model, which answers on every machine. Raises ModelLoadError if the name is none of
+    these.
     """
     all_entries = list_entries(custom_models_file)
     for entry in all_entries:
@@ -58,6 +72,9 @@ def resolve_entry(name: str, custom_models_file: Path | None = None) -> CatalogE
             return entry
     if name == AUTO_MODEL:
         return resolve_entry(EMBEDDED_MODEL)
+    remote_entry = find_entry(name, endpoints)
+    if remote_entry:
+        return remote_entry
     if name and Path(name).is_dir():
         return _unlisted_entry(Path(name).resolve().name, FolderSource(Path(name).resolve()))
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):

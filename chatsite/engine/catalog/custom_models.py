@@ -6,7 +6,8 @@
     purpose = "Answers questions about our garden."
     licence = "Apache-2.0"
 
-What the file does not say is unknown on the model's card. Texts are shown as they are written.
+What the file does not say is unknown on the model's card. Texts are shown as they are written. A table with the key
+`endpoint` is a server of models (`endpoints.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, NoReturn
 
+from chatsite.engine.catalog.endpoints import is_endpoint_table
 from chatsite.engine.catalog.entry import CatalogEntry, FolderSource, HubSource
 from chatsite.errors import ChatsiteError, ModelLoadError, gettext_noop, load_reasons
 
@@ -46,7 +48,11 @@ def _load_cached(file: Path, reserved_names: frozenset[str]) -> tuple[CatalogEnt
         return ()
     except (OSError, ValueError) as error:
         _raise_invalid_file(file, load_reasons.CustomModelsUnreadableError(cause=error))
-    return tuple(_parse_entry(file, name, table, reserved_names=reserved_names) for name, table in tables.items())
+    return tuple(
+        _parse_entry(file, name, table, reserved_names=reserved_names)
+        for name, table in tables.items()
+        if not is_endpoint_table(table)
+    )
 
 
 def _parse_entry(file: Path, name: str, table: Any, *, reserved_names: frozenset[str]) -> CatalogEntry:

@@ -59,6 +59,14 @@ class FolderSource:
 
 
 @dataclass(frozen=True)
+class EndpointSource:
+    """A model that runs elsewhere: the name of its endpoint, and what it is called there."""
+
+    endpoint: str
+    model: str
+
+
+@dataclass(frozen=True)
 class Score:
     """A published result: what `metric` was measured, its `value` as published, and the `source` that says so."""
 
@@ -89,7 +97,7 @@ class CatalogEntry:
     context_tokens: int
     family: str
     limitations: str
-    source: PyPISource | HubSource | FolderSource | None
+    source: PyPISource | HubSource | FolderSource | EndpointSource | None
     license_notes: str = ""
     download_bytes: int = 0
     scores: tuple[Score, ...] = ()
@@ -111,22 +119,30 @@ class CatalogEntry:
         return self.family == "chat" and not self.is_historic and self.parameter_count >= MIN_TITLE_PARAMETERS
 
     @property
-    def step_bytes(self) -> float:
-        """The bytes that are read from memory for each token, about; 0 if that is not known."""
-        return self.parameter_count * (1.0 if self.supports_native_int8 else FP32_BYTES_PER_WEIGHT)
+    def is_remote(self) -> bool:
+        """Whether the model runs elsewhere, so that it takes neither memory nor processors here."""
+        return isinstance(self.source, EndpointSource)
 
     @property
-    def memory_bytes_int8(self) -> int:
-        """Its memory in bytes, about, in eight bits if it can be; 0 if that is not known."""
-        return round(
-            self.parameter_count
-            * (INT8_BYTES_PER_WEIGHT[self.family] if self.supports_native_int8 else FP32_BYTES_PER_WEIGHT)
+    def step_bytes(self) -> float:
+        """The bytes that are read from memory for each token, about; 0 if that is not known, or not here."""
+        return (
+            0.0
+            if self.is_remote
+            else self.parameter_count * (1.0 if self.supports_native_int8 else FP32_BYTES_PER_WEIGHT)
         )
 
     @property
+    def memory_bytes_int8(self) -> int:
+        """Its memory in bytes, about, in eight bits if it can be; 0 if that is not known, or not here."""
+        if not self.supports_native_int8:
+            return self.memory_bytes_fp32
+        return round(self.parameter_count * INT8_BYTES_PER_WEIGHT[self.family])
+
+    @property
     def memory_bytes_fp32(self) -> int:
-        """Its memory in bytes, about, if it is computed in 32 bits; 0 if that is not known."""
-        return round(self.parameter_count * FP32_BYTES_PER_WEIGHT)
+        """Its memory in bytes, about, if it is computed in 32 bits; 0 if that is not known, or not here."""
+        return 0 if self.is_remote else round(self.parameter_count * FP32_BYTES_PER_WEIGHT)
 
     @property
     def is_downloadable(self) -> bool:
