@@ -60,7 +60,7 @@ def list_entries(custom_models_file: Path | None = None) -> tuple[CatalogEntry, 
 def resolve_entry(
     name: str, custom_models_file: Path | None = None, endpoints: Sequence[Endpoint] = ()
 ) -> CatalogEntry:
-    """Return the entry of a name: of the catalog, of the file of custom models, of an endpoint, of the Hub, or a folder.
+    """Return the entry of a name: of the catalog, the file of custom models, an endpoint, the Hub, or a folder.
 
     A model of one of `endpoints` is written `endpoint/model`, a repository of the Hub `owner/name`, a folder by its
     path. `auto` is the embedded model, which answers on every machine. Raises ModelLoadError if the name is none of
