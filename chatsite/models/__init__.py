@@ -2,6 +2,7 @@
 
 import chatsite.models.search_index  # noqa: F401 It hears when the tables are made, and makes what searches them.
 from chatsite.models.conversation import Conversation, TitleSource
+from chatsite.models.endpoint import EndpointDiscovery, EndpointState, StoredEndpoint
 from chatsite.models.generation import IN_PROGRESS, Chunk, Generation, Status
 from chatsite.models.imports import (
     UNFINISHED_STATES,
@@ -30,6 +31,8 @@ __all__ = [
     "Chunk",
     "Conversation",
     "ConversationTag",
+    "EndpointDiscovery",
+    "EndpointState",
     "Generation",
     "Import",
     "ImportOutcome",
@@ -45,6 +48,7 @@ __all__ = [
     "RunnerState",
     "Share",
     "Status",
+    "StoredEndpoint",
     "Tag",
     "Throttle",
     "TitleRequest",

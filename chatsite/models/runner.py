@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from datetime import datetime
 
-from sqlalchemy import Float, String
+from sqlalchemy import JSON, Float, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chatsite.database import Base, StoredError, UTCDateTime, enum_column, utcnow
@@ -22,7 +22,11 @@ class RunnerState(enum.StrEnum):
 
 
 class Runner(Base):
-    """The last heartbeat of one runner; `progress` of the download or the loading of its model is from 0 to 1."""
+    """The last heartbeat of one runner; `progress` of the download or the loading of its model is from 0 to 1.
+
+    `models` are the names of the local models that it can answer with, `endpoints` those of the endpoints that it
+    reaches; None: it did not say.
+    """
 
     __tablename__ = "runner"
 
@@ -31,4 +35,6 @@ class Runner(Base):
     state: Mapped[RunnerState] = mapped_column(enum_column(RunnerState))
     progress: Mapped[float | None] = mapped_column(Float)
     error: Mapped[ChatsiteError | None] = mapped_column(StoredError)
+    models: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    endpoints: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     heartbeat_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utcnow)
