@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from chatsite.engine.catalog.endpoints import ENVIRONMENT_KEY
 from chatsite.errors import gettext_noop
 from chatsite.files import publish_file
 from chatsite.hosts import normalize_host
@@ -62,6 +63,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
         if (
             variable.startswith("CHATSITE_")
             and variable not in known_variables
+            # Only runners read keys, when they need them; the configuration of the app never holds one.
+            and variable != ENVIRONMENT_KEY
             and not variable.startswith(tool_prefixes)
             and not SERVICE_LINK.fullmatch(f"{variable}={text}")
         ):
@@ -75,7 +78,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
             raise ConfigError(
                 gettext_noop("%(variable)s=%(text)s cannot be used: %(cause)s."),
                 variable=setting.environment_variable,
-                text=repr(text),
+                # What stands before an @ may be a password.
+                text=repr(text.rpartition("@")[2]),
                 cause=error,
             ) from None
     return values

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chatsite.errors import gettext_noop
+from chatsite.engine.catalog.endpoints import parse_url
+from chatsite.errors import ChatsiteError, gettext_noop
 from chatsite.hosts import normalize_host
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,6 +104,19 @@ def parse_base_path(text: str) -> str:
     return path
 
 
+def parse_endpoint(text: str) -> str:
+    """Parse the base URL of a server of models; empty for none."""
+    if not text:
+        return ""
+    try:
+        return parse_url(text)
+    except ChatsiteError:
+        raise InvalidValueError(
+            gettext_noop("it must be an address such as %(url)s, without a name or a password"),
+            url="http://127.0.0.1:11434/v1",
+        ) from None
+
+
 SETTINGS = (
     Setting(
         "INSTANCE",
@@ -124,9 +138,19 @@ SETTINGS = (
         str,
         "auto",
         gettext_noop(
-            "Default model: a name from the catalog, a Hugging Face Hub repository, a folder, or `scripted`. "
+            "Default model: a name from the catalog, `endpoint/model`, a Hugging Face Hub repository, a folder, or "
+            "`scripted`. "
             "`auto` uses the model chosen on the models page, otherwise BlenderBot 400M if it is downloaded, otherwise "
             "the built-in model."
+        ),
+    ),
+    Setting(
+        "ENDPOINT",
+        parse_endpoint,
+        "",
+        gettext_noop(
+            "Address of a server of models, such as `http://127.0.0.1:11434/v1` for Ollama. With `auto` its first model "
+            "answers. Its key, if it needs one, is in `CHATSITE_ENDPOINT_KEY`."
         ),
     ),
     Setting(
