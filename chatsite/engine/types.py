@@ -35,17 +35,18 @@ class Preset(enum.StrEnum):
 class GenerationOptions:
     """What a request asks of the decoding; None leaves a setting to `preset`, and that to the checkpoint.
 
-    `max_new_tokens` bounds what is written for this request, a prefix not counted; `seconds` is the time from the start
-    of the work on it. `temperature` 0 is greedy. `top_p` is the share of probability that is drawn from (nucleus
-    sampling, Holtzman et al., 2020), `top_k` the number of tokens. `repetition_penalty` divides the logits of what was
-    said (Keskar et al., 2019). `seed` makes sampling repeatable. With more than one of `beams` nothing is drawn: so
-    many beginnings are followed at once, and the likeliest whole answer wins, its log-probability divided by its length
-    to the power of `length_penalty`. No n-gram of `no_repeat_ngram` tokens comes twice in the answer, none of
-    `encoder_no_repeat_ngram` is quoted from the prompt. An answer ends before the first of the `stop` strings that it
-    would write.
+    `max_new_tokens` bounds what is written for this request, a prefix not counted; a model that thinks may write
+    `max_reasoning_tokens` more before it answers. `seconds` is the time from the start of the work on it. `temperature`
+    0 is greedy. `top_p` is the share of probability that is drawn from (nucleus sampling, Holtzman et al., 2020),
+    `top_k` the number of tokens. `repetition_penalty` divides the logits of what was said (Keskar et al., 2019). `seed`
+    makes sampling repeatable. With more than one of `beams` nothing is drawn: so many beginnings are followed at once,
+    and the likeliest whole answer wins, its log-probability divided by its length to the power of `length_penalty`. No
+    n-gram of `no_repeat_ngram` tokens comes twice in the answer, none of `encoder_no_repeat_ngram` is quoted from the
+    prompt. An answer ends before the first of the `stop` strings that it would write.
     """
 
     max_new_tokens: int = 512
+    max_reasoning_tokens: int = 2048
     seconds: float = 300.0
     temperature: float | None = None
     top_p: float | None = None
@@ -70,7 +71,7 @@ class Request:
     the seed of the earlier prompt report it goes on as the earlier runner would have. `persona` holds sentences that
     stay in front of all turns. `model` is a name of the catalog; empty means the model that the engine has or prefers.
     Nobody waits for one that `is_background`: no model is loaded for it, and a model that can think before it answers
-    is told not to.
+    is told not to. The first `kept_chars` of the prefix stay whatever comes: provisional text replaces the rest only.
     """
 
     id: int
@@ -80,6 +81,7 @@ class Request:
     persona: tuple[str, ...] = ()
     model: str = ""
     is_background: bool = False
+    kept_chars: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,10 @@ class PromptReport:
 
     `budget_tokens` is the room for the prompt, `used_tokens` the length of the prompt, separators and pinned text
     included. `overhead_tokens` is what the format adds to a turn's text, in the mean over a question and an answer.
-    `options` holds the sampling parameters that are really used, with the seed.
+    `options` holds the sampling parameters that are really used, with the seed. `counted_by` says who counted: the
+    `engine`, which has the tokenizer, the `server` of an endpoint, or nobody yet (`estimated`). `notes` are codes for
+    what a reader should know: `cut_by_server`, if the server read less than it was sent, and `restarted`, if an answer
+    was begun anew because the server cannot continue one.
     """
 
     model: str
@@ -118,6 +123,8 @@ class PromptReport:
     persona: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     overhead_tokens: float = 0.0
+    counted_by: str = "engine"
+    notes: tuple[str, ...] = ()
 
     @property
     def kept_turn_count(self) -> int:
@@ -127,10 +134,14 @@ class PromptReport:
 
 @dataclass(frozen=True)
 class Prompt:
-    """The token ids that the model reads (`[used]`), and the report that says where they come from."""
+    """The token ids that the model reads (`[used]`), and the report that says where they come from.
+
+    With `opens_reasoning` the last of them begin the reasoning, and the model goes on inside it.
+    """
 
     ids: tuple[int, ...]
     report: PromptReport
+    opens_reasoning: bool = False
 
 
 class FinishReason(enum.StrEnum):

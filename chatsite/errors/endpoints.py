@@ -193,3 +193,10 @@ class EndpointPausedError(EndpointError):
 
     code = "endpoint_paused"
     message_template = gettext_noop("%(endpoint)s is not asked for a while: %(reason)s")
+
+
+class EndpointCannotContinueError(EndpointError):
+    """Takes `endpoint`."""
+
+    code = "endpoint_cannot_continue"
+    message_template = gettext_noop("%(endpoint)s cannot continue an answer. Try again from the question.")
