@@ -44,6 +44,8 @@ from chatsite.errors.engine import (
 from chatsite.errors.models import (
     DefaultModelConfiguredError,
     DefaultModelInUseError,
+    EndpointConfiguredError,
+    EndpointNotFoundError,
     ModelAlreadyDownloadedError,
     ModelBusyError,
     ModelManagementDisabledError,
@@ -157,6 +159,8 @@ __all__ = [
     "EmptyPersonaError",
     "EmptyTagError",
     "EmptyTitleError",
+    "EndpointConfiguredError",
+    "EndpointNotFoundError",
     "EngineDiedError",
     "EngineError",
     "FilesWithoutMessageError",

@@ -78,3 +78,18 @@ class ModelNotAvailableError(ChatsiteError):
     message_template = gettext_noop(
         "%(model)s is not downloaded. Choose another model below the message box; your text is kept."
     )
+
+
+class EndpointNotFoundError(NotFoundError):
+    """No server with that name belongs to the site, or was found."""
+
+    code = "endpoint_not_found"
+    message_template = gettext_noop("Unknown server of models.")
+
+
+class EndpointConfiguredError(ChatsiteError):
+    """The settings name the endpoint, so it cannot be removed on a page."""
+
+    code = "endpoint_configured"
+    status = 409
+    message_template = gettext_noop("This server is set by CHATSITE_ENDPOINT or models.toml.")

@@ -7,18 +7,15 @@ The web only stores a requested action; a runner, which alone sees the disk, exe
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import or_, select, update
 
 from chatsite.database import WriteSession, db, write_transaction
 from chatsite.engine.catalog import catalog
-from chatsite.engine.catalog.catalog import CatalogEntry
+from chatsite.engine.catalog.catalog import CatalogEntry, EndpointSource
 from chatsite.errors import (
-    ChatsiteError,
     DefaultModelConfiguredError,
     DefaultModelInUseError,
     ModelAlreadyDownloadedError,
@@ -29,178 +26,86 @@ from chatsite.errors import (
     ModelNotFoundError,
 )
 from chatsite.models import LocalModel, ModelState, RequestedAction
+from chatsite.services.models import endpoints
+from chatsite.services.models.catalog_config import CatalogConfig, read_catalog_config
+from chatsite.services.models.endpoints import EndpointCard
+from chatsite.services.models.model_cards import DOWNLOADING_STATES, ModelCard
 
-DOWNLOADING_STATES = frozenset({ModelState.FETCHING, ModelState.CONVERTING})
-
-
-@dataclass(frozen=True)
-class CatalogConfig:
-    """The settings about models: DEFAULT_MODEL, and the file that describes the owner's custom models."""
-
-    default_model: str = catalog.AUTO_MODEL
-    custom_models_file: Path | None = None
-
-    @property
-    def is_auto(self) -> bool:
-        """Return whether the default model is left to what the owner says on the pages."""
-        return self.default_model == catalog.AUTO_MODEL
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """A catalog entry, the state that a runner last reported (None: never), and whether it is the default model."""
-
-    entry: CatalogEntry
-    local_model: LocalModel | None
-    is_default: bool = False
-
-    @property
-    def name(self) -> str:
-        """The name of the model in the catalog."""
-        return self.entry.name
-
-    @property
-    def download_state(self) -> ModelState:
-        """The state of the weights on this machine."""
-        return self.local_model.download_state if self.local_model else ModelState.ABSENT
-
-    @property
-    def is_ready(self) -> bool:
-        """Return whether the model can answer: its weights are on this machine, or it needs none."""
-        return self.entry.source is None or self.download_state is ModelState.READY
-
-    @property
-    def answers_new_chats(self) -> bool | None:
-        """Whether the owner wants new conversations to be answered by this model; None if the owner did not say."""
-        return self.local_model.answers_new_chats if self.local_model else None
-
-    @property
-    def is_queued(self) -> bool:
-        """Return whether a pull was requested and has not begun."""
-        return (
-            self.local_model is not None
-            and self.local_model.requested_action is RequestedAction.PULL
-            and self.download_state not in DOWNLOADING_STATES
-        )
-
-    @property
-    def is_downloading(self) -> bool:
-        """Return whether the weights are being downloaded or converted, or a pull is queued."""
-        return self.is_queued or self.download_state in DOWNLOADING_STATES
-
-    @property
-    def is_removing(self) -> bool:
-        """Return whether the removal of the model was requested."""
-        return self.local_model is not None and self.local_model.requested_action is RequestedAction.REMOVE
-
-    @property
-    def has_failed(self) -> bool:
-        """Return whether the last attempt failed and no new one was requested; `error` has the reason."""
-        return self.download_state is ModelState.FAILED and not self.is_downloading
-
-    @property
-    def error(self) -> ChatsiteError | None:
-        """The reason why the last attempt failed, or None."""
-        return self.local_model.error if self.local_model and self.has_failed else None
-
-    @property
-    def progress(self) -> float | None:
-        """The downloaded part of the weights, from 0 to 1; None if it is unknown."""
-        if (
-            self.local_model is None
-            or not self.is_downloading
-            or self.local_model.bytes_done is None
-            or not self.local_model.bytes_total
-        ):
-            return None
-        return min(1.0, self.local_model.bytes_done / self.local_model.bytes_total)
-
-    @property
-    def seconds_left(self) -> float | None:
-        """The estimated seconds until the download ends, at the present speed; None if it is unknown."""
-        if self.local_model is None or self.progress is None or not self.local_model.bytes_per_second:
-            return None
-        return (
-            max(0.0, (self.local_model.bytes_total or 0) - (self.local_model.bytes_done or 0))
-            / self.local_model.bytes_per_second
-        )
-
-    @property
-    def can_pull(self) -> bool:
-        """Return whether the model can be downloaded and is neither here nor being downloaded."""
-        return self.entry.is_downloadable and not self.is_ready and not self.is_downloading
-
-    @property
-    def has_local_files(self) -> bool:
-        """Return whether the model may take disk space: a failed download leaves the files that had arrived."""
-        return self.is_ready or self.is_downloading or self.has_failed
-
-    @property
-    def can_remove(self) -> bool:
-        """Return whether the model takes disk space, or is about to, and may be removed."""
-        return self.entry.is_downloadable and self.has_local_files and not self.is_default and not self.is_removing
-
-
-def read_catalog_config(config: Mapping[str, Any]) -> CatalogConfig:
-    """Return the settings about models from an app's configuration."""
-    return CatalogConfig(config["DEFAULT_MODEL"], config["CUSTOM_MODELS_FILE"])
+__all__ = [
+    "DOWNLOADING_STATES",
+    "CatalogConfig",
+    "ModelCard",
+    "can_write_titles",
+    "choose_default",
+    "decline",
+    "default_name",
+    "free_disk_bytes",
+    "get_card",
+    "list_available",
+    "list_cards",
+    "read_catalog_config",
+    "request_download",
+    "request_removal",
+]
 
 
 def list_cards(config: CatalogConfig) -> list[ModelCard]:
-    """Return the cards of all models: the built-in ones in the order of the catalog, then the owner's.
+    """Return the cards of all models: the built-in ones in the order of the catalog, the owner's, those of endpoints.
 
     The scripted model is listed only if it is the default. Raises ModelLoadError if the file of custom models is
     invalid.
     """
     rows = {row.name: row for row in db.session.scalars(select(LocalModel))}
-    default_model = default_name(config)
-    return [ModelCard(entry, rows.get(entry.name), entry.name == default_model) for entry in _catalog_entries(config)]
+    endpoint_cards = endpoints.list_cards(config)
+    configured = _configured_entry(config, endpoint_cards)
+    default_model = configured.name if configured else _choose_default(config, rows.values(), lambda: endpoint_cards)
+    remote = _remote_entries(endpoint_cards, configured)
+    listed = [*((entry, None) for entry in _local_entries(config, configured)), *remote]
+    return [ModelCard(entry, rows.get(entry.name), entry.name == default_model, card) for entry, card in listed]
 
 
 def get_card(config: CatalogConfig, name: str) -> ModelCard:
     """Return the card of a model. Raises ModelNotFoundError, or ModelLoadError for a broken file of custom models."""
-    entry = next((entry for entry in _catalog_entries(config) if entry.name == name), None)
+    local = _local_entries(config, None if "/" in config.default_model else _configured_entry(config, ()))
+    entry, card = next((entry for entry in local if entry.name == name), None), None
+    if entry is None:
+        endpoint_cards = endpoints.list_cards(config)
+        configured = _configured_entry(config, endpoint_cards)
+        others = [*_remote_entries(endpoint_cards, configured), *((each, None) for each in [configured] if each)]
+        entry, card = next((other for other in others if other[0].name == name), (None, None))
     if entry is None:
         raise ModelNotFoundError
-    return ModelCard(entry, db.session.get(LocalModel, name), name == default_name(config))
+    return ModelCard(entry, db.session.get(LocalModel, name), name == default_name(config), card)
 
 
 def list_available(config: CatalogConfig) -> list[ModelCard]:
-    """Return the cards of the models that a conversation can use: the ready ones, and the default model even before.
+    """Return the cards of the models that a conversation can use: the usable ones, and the default model even before.
 
     Raises ModelLoadError if the file of custom models is invalid.
     """
-    return [card for card in list_cards(config) if (card.is_ready and not card.is_removing) or card.is_default]
+    return [card for card in list_cards(config) if card.is_usable or card.is_default]
 
 
 def default_name(config: CatalogConfig) -> str:
     """Return the name of the model of new conversations.
 
-    `auto` is the model that the owner chose, once it is downloaded; else the preferred model, if it is downloaded and
-    the owner did not say otherwise; else the embedded model. Raises ModelLoadError if the setting names no model.
+    `auto` is the model that the owner chose, once it can answer; else the first model of the endpoint of the settings,
+    while that answers; else the preferred model, if it is downloaded and the owner did not say otherwise; else the
+    embedded model. Raises ModelLoadError if the setting names no model.
     """
     if not config.is_auto:
-        return catalog.resolve_entry(config.default_model, config.custom_models_file).name
+        configured = endpoints.list_cards(config) if "/" in config.default_model else ()
+        return (_configured_entry(config, configured) or catalog.resolve_entry(catalog.EMBEDDED_MODEL)).name
     is_candidate = or_(LocalModel.answers_new_chats.is_(True), LocalModel.name == catalog.PREFERRED_MODEL)
-    is_ready = LocalModel.download_state == ModelState.READY
-    candidates = {
-        row.name: row.answers_new_chats
-        for row in db.session.scalars(select(LocalModel).where(is_candidate, is_ready))
-        if row.requested_action is not RequestedAction.REMOVE
-    }
-    listed = {entry.name for entry in catalog.list_entries(config.custom_models_file)}
-    chosen = next((name for name, is_chosen in candidates.items() if is_chosen and name in listed), None)
-    if chosen:
-        return chosen
-    is_preferred_used = candidates.get(catalog.PREFERRED_MODEL, False) is None
-    return catalog.PREFERRED_MODEL if is_preferred_used else catalog.EMBEDDED_MODEL
+    rows = db.session.scalars(select(LocalModel).where(is_candidate)).all()
+    return _choose_default(config, rows, lambda: endpoints.list_cards(config))
 
 
 def can_write_titles(config: CatalogConfig, name: str | None) -> bool:
     """Return whether a model is an assistant that can name conversations; None is the default model."""
     try:
-        return catalog.resolve_entry(name or default_name(config), config.custom_models_file).can_write_titles
-    except ModelLoadError:
+        return get_card(config, name or default_name(config)).entry.can_write_titles
+    except (ModelLoadError, ModelNotFoundError):
         return False
 
 
@@ -269,18 +174,81 @@ def free_disk_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _catalog_entries(config: CatalogConfig) -> list[CatalogEntry]:
-    """Return the catalog, with the default model even if it is not listed there.
+def _local_entries(config: CatalogConfig, configured: CatalogEntry | None) -> list[CatalogEntry]:
+    """Return the models that run here, with the `configured` one even if it is listed nowhere.
 
-    The scripted model is left out unless it is the default.
+    The scripted model is left out unless it is that.
     """
-    listed = [
-        entry for entry in catalog.list_entries(config.custom_models_file) if entry.name != catalog.SCRIPTED_MODEL
-    ]
+    others = {catalog.SCRIPTED_MODEL} - {configured.name if configured else ""}
+    listed = [entry for entry in catalog.list_entries(config.custom_models_file) if entry.name not in others]
+    is_listed = configured is None or configured.is_remote or any(entry.name == configured.name for entry in listed)
+    return listed if is_listed or configured is None else [*listed, configured]
+
+
+def _remote_entries(
+    endpoint_cards: Iterable[EndpointCard], configured: CatalogEntry | None
+) -> list[tuple[CatalogEntry, EndpointCard | None]]:
+    """Return the models of endpoints, each with its endpoint, and the `configured` one before it is known there."""
+    listed: list[tuple[CatalogEntry, EndpointCard | None]] = []
+    for card in endpoint_cards:
+        listed += [(entry, card) for entry in card.entries]
+        source = configured.source if configured else None
+        is_missing = configured and all(entry.name != configured.name for entry, _ in listed)
+        if configured and is_missing and isinstance(source, EndpointSource) and source.endpoint == card.name:
+            listed.append((configured, card))
+    return listed
+
+
+def _configured_entry(config: CatalogConfig, endpoint_cards: Iterable[EndpointCard]) -> CatalogEntry | None:
+    """Return the model that the setting DEFAULT_MODEL names, or None for `auto`.
+
+    What an endpoint says about it is part of it. Raises ModelLoadError if the setting names no model.
+    """
     if config.is_auto:
-        return listed
-    default_entry = catalog.resolve_entry(config.default_model, config.custom_models_file)
-    return listed if any(entry.name == default_entry.name for entry in listed) else [*listed, default_entry]
+        return None
+    cards = list(endpoint_cards)
+    entry = catalog.resolve_entry(config.default_model, config.custom_models_file, [card.endpoint for card in cards])
+    listed = (each for card in cards for each in card.entries) if entry.is_remote else ()
+    return next((each for each in listed if each.name == entry.name), entry)
+
+
+def _choose_default(
+    config: CatalogConfig, rows: Iterable[LocalModel], list_endpoints: Callable[[], Sequence[EndpointCard]]
+) -> str:
+    """Return the model of new conversations where the setting is `auto`; `rows` are those of all candidates."""
+    by_name = {row.name: row for row in rows}
+    chosen = [name for name, row in by_name.items() if row.answers_new_chats]
+    here = {
+        name
+        for name, row in by_name.items()
+        if row.download_state is ModelState.READY and row.requested_action is not RequestedAction.REMOVE
+    }
+    listed = {entry.name for entry in catalog.list_entries(config.custom_models_file)}
+    chosen_here = next((name for name in chosen if name in listed & here), None)
+    if chosen_here:
+        return chosen_here
+    remote = _choose_remote_default(config, chosen, list_endpoints)
+    if remote:
+        return remote
+    preferred = by_name.get(catalog.PREFERRED_MODEL)
+    is_preferred_used = preferred is not None and preferred.name in here and preferred.answers_new_chats is None
+    return catalog.PREFERRED_MODEL if is_preferred_used else catalog.EMBEDDED_MODEL
+
+
+def _choose_remote_default(
+    config: CatalogConfig, chosen: Iterable[str], list_endpoints: Callable[[], Sequence[EndpointCard]]
+) -> str | None:
+    """Return the model of an endpoint that answers new conversations, or None.
+
+    Sites without an endpoint in their settings, whose owner chose none, ask nothing of the database for it.
+    """
+    wanted = [name for name in chosen if "/" in name]
+    if not wanted and not config.endpoint:
+        return None
+    ready = [card for card in list_endpoints() if card.is_ready]
+    names = {entry.name for card in ready for entry in card.entries}
+    first_of_setting = [card.entries[0].name for card in ready if card.endpoint.url == config.endpoint and card.entries]
+    return next((name for name in [*wanted, *first_of_setting] if name in names), None)
 
 
 def _request_action(tx: WriteSession, name: str, action: RequestedAction) -> None:

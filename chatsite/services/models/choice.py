@@ -132,4 +132,4 @@ def is_available(config: CatalogConfig, model: str) -> bool:
 
 def _is_card_available(card: ModelCard) -> bool:
     # The default model is downloaded without being asked for, and questions wait for it.
-    return card.is_default or (card.is_ready and not card.is_removing)
+    return card.is_default or card.is_usable
