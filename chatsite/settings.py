@@ -149,8 +149,8 @@ SETTINGS = (
         parse_endpoint,
         "",
         gettext_noop(
-            "Address of a server of models, such as `http://127.0.0.1:11434/v1` for Ollama. With `auto` its first model "
-            "answers. Its key, if it needs one, is in `CHATSITE_ENDPOINT_KEY`."
+            "Address of a server of models, such as `http://127.0.0.1:11434/v1` for Ollama. With `auto` its first "
+            "model answers. Its key, if it needs one, is in `CHATSITE_ENDPOINT_KEY`."
         ),
     ),
     Setting(
