@@ -32,7 +32,7 @@ from chatsite.engine.inference import native
 from chatsite.engine.inference.loaded_model import LoadedModel, load_model
 from chatsite.engine.inference.loading.checkpoint import Checkpoint, load_checkpoint, silence_transformers
 from chatsite.engine.inference.quantization.precision import create_executor, resolve_precision
-from chatsite.engine.types import Delta, Event, GenerationOptions, ProvisionalText, Request, Turn
+from chatsite.engine.types import Delta, Event, GenerationOptions, ProvisionalText, Reasoning, Request, Turn
 
 MODELS_FOLDER = Path(__file__).resolve().parent.parent / "instance" / "models"
 EMBEDDED_MODEL = "smollm2-135m-instruct"
@@ -70,7 +70,7 @@ def run_engine(model: LoadedModel, request_count: int, options: GenerationOption
         events += batch.add_request(Request(number, turns, replace(options, seed=number)))
     while batch.has_work:
         for event in batch.run_step(()):
-            if isinstance(event, Delta | ProvisionalText):
+            if isinstance(event, Delta | Reasoning | ProvisionalText):
                 first_token_seconds.setdefault(event.request_id, time.perf_counter() - start)
                 token_count += event.token_count
     return Timing(token_count, time.perf_counter() - start, tuple(first_token_seconds.values()))

@@ -2,10 +2,10 @@
 
 It serves the demo mode (`CHATSITE_DEFAULT_MODEL=scripted`) and the tests, which can say what an answer must be to the
 letter. A question of the form `/say TEXT` is answered with TEXT; `/fail` makes the engine fail after a few words;
-`/long N` is answered with N numbered words; `/slow TEXT` writes at a tenth of the speed; `/draft TEXT` writes other
-texts first, as a beam search does, and decides on TEXT at the end, unless the preset is the quick one. Everything else
-gets a short text with some Markdown in it. Whoever asks in the background for the title of a conversation in which
-there is `/title TEXT` gets TEXT.
+`/long N` is answered with N numbered words; `/slow TEXT` writes at a tenth of the speed; `/think REASONING => TEXT`
+thinks REASONING before it answers with TEXT; `/draft TEXT` writes other texts first, as a beam search does, and decides
+on TEXT at the end, unless the preset is the quick one. Everything else gets a short text with some Markdown in it.
+Whoever asks in the background for the title of a conversation in which there is `/title TEXT` gets TEXT.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from chatsite.engine.types import (
     ProgressCallback,
     PromptReport,
     ProvisionalText,
+    Reasoning,
     Request,
     Started,
     Turn,
@@ -44,6 +45,7 @@ BEAMS = 10
 PROVISIONAL_CHARS = 12
 WORD = re.compile(r"\s*\S+")
 TITLE_COMMAND = re.compile("/title (.*)")
+THINK_COMMAND, END_OF_REASONING = "/think ", "=>"
 
 
 def reply_for(question: str) -> str:
@@ -51,6 +53,8 @@ def reply_for(question: str) -> str:
     command, _, argument = question.strip().partition(" ")
     if command in {"/say", "/slow", "/draft"}:
         return argument
+    if command == "/think":
+        return argument.partition(END_OF_REASONING)[2].strip()
     if command == "/long" and argument.strip().isdigit():
         return " ".join(f"word{number}" for number in range(1, int(argument) + 1))
     if command == "/fail":
@@ -67,6 +71,14 @@ def text_for(request: Request) -> str:
     newest = request.turns[-1].text
     title = TITLE_COMMAND.search(newest) if request.is_background else None
     return title[1] if title else reply_for(newest)
+
+
+def reasoning_for(request: Request) -> str:
+    """Return what is thought before a request is answered; nothing before the rest of an answer."""
+    question = request.turns[-1].text.strip()
+    if request.prefix or request.is_background or not question.startswith(THINK_COMMAND):
+        return ""
+    return question.removeprefix(THINK_COMMAND).partition(END_OF_REASONING)[0].strip()
 
 
 class ScriptedEngine:
@@ -132,27 +144,33 @@ class _ScriptedAnswer:
         self._must_fail = question.startswith("/fail")
         self._is_provisional = uses_provisional_text(request)
         self._tokens_per_second = tokens_per_second / 10 if question.startswith("/slow ") else tokens_per_second
+        self._reasoning = reasoning_for(request)
         self._text = text_for(request).removeprefix(request.prefix)
         self._started_at = time.monotonic()
-        self._written_chars = 0
+        self._thought_chars = self._written_chars = 0
         self.is_finished = False
         self.report = build_report(request)
 
     def due_events(self, now_seconds: float) -> Iterator[Event]:
         """Yield the events that are due by `now_seconds`, a time of the monotonic clock."""
         request_id, options = self._request.id, self._request.options
-        due_tokens = min(int((now_seconds - self._started_at) * self._tokens_per_second), options.max_new_tokens)
-        end = due_tokens * CHARS_PER_TOKEN
+        due_tokens = int((now_seconds - self._started_at) * self._tokens_per_second)
+        thought = self._reasoning[self._thought_chars : due_tokens * CHARS_PER_TOKEN]
+        if thought:
+            yield Reasoning(request_id, thought, _count_tokens(thought))
+            self._thought_chars += len(thought)
+        due_tokens = min(due_tokens - _count_tokens(self._reasoning), options.max_new_tokens)
+        end = max(due_tokens, 0) * CHARS_PER_TOKEN
         text = self._text[self._written_chars : end]
         if text:
-            token_count = -(-len(text) // CHARS_PER_TOKEN)
+            token_count = _count_tokens(text)
             yield (
                 ProvisionalText(request_id, provisional_text(self._text, end), token_count)
                 if self._is_provisional
                 else Delta(request_id, text, token_count)
             )
             self._written_chars += len(text)
-        if self._written_chars >= len(self._text):
+        if self._written_chars >= len(self._text) and due_tokens >= 0:
             yield self._finish_with(FinishReason.ERROR if self._must_fail else FinishReason.END)
         elif due_tokens >= options.max_new_tokens:
             yield self._finish_with(FinishReason.LENGTH)
@@ -166,6 +184,10 @@ class _ScriptedAnswer:
             reason,
             ScriptFailedError() if reason is FinishReason.ERROR else None,
         )
+
+
+def _count_tokens(text: str) -> int:
+    return -(-len(text) // CHARS_PER_TOKEN)
 
 
 def uses_provisional_text(request: Request) -> bool:

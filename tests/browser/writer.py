@@ -16,7 +16,7 @@ from flask import Flask
 from chatsite import create_app
 from chatsite.database import db
 from chatsite.engine.scripted import CHARS_PER_TOKEN, ScriptedEngine
-from chatsite.engine.types import Delta, Event, Finish, ProvisionalText
+from chatsite.engine.types import Delta, Event, Finish, ProvisionalText, Reasoning
 from chatsite.models import RunnerState, Status
 from chatsite.services.chat import generation_leases, waiting_messages
 from chatsite.services.chat.generation_leases import ClaimedGeneration
@@ -121,10 +121,10 @@ class Halting(ScriptedEngine):
         told: list[Event] = []
         for event in found:
             # The event that reaches the limit still goes out: on a busy machine it may be the first and only one.
-            halted = isinstance(event, Delta | ProvisionalText | Finish) and (
+            halted = isinstance(event, Delta | Reasoning | ProvisionalText | Finish) and (
                 self._written[event.request_id] >= self._most
             )
-            if isinstance(event, Delta | ProvisionalText):
+            if isinstance(event, Delta | Reasoning | ProvisionalText):
                 self._written[event.request_id] += event.token_count
             (self._late if halted else told).append(event)
         return told

@@ -12,14 +12,14 @@ from chatsite.engine.inference.detokenizer import Detokenizer, IncrementalDetoke
 from chatsite.engine.inference.executor import ModelExecutor
 from chatsite.engine.inference.loading.checkpoint import Checkpoint, load_checkpoint
 from chatsite.engine.inference.quantization.precision import create_executor, resolve_precision
-from chatsite.engine.inference.requests import BeamSearchRequest, RequestState, SampledRequest
+from chatsite.engine.inference.requests import BeamSearchRequest, ReasoningLimits, RequestState, SampledRequest
 from chatsite.engine.inference.sampling.params import SamplingParams, resolve_params
 from chatsite.engine.inference.sampling.sampler import SamplingState
 from chatsite.engine.inference.scheduler import Scheduler
 from chatsite.engine.inference.smoke_test import measure_speed, require_ids_in_vocabulary, require_valid_prompt
 from chatsite.engine.prompting import PromptFormat
 from chatsite.engine.prompting.families import prompt_format_for
-from chatsite.engine.types import GenerationOptions, Preset, Request
+from chatsite.engine.types import GenerationOptions, Preset, Prompt, Request
 
 # Families whose answers begin with a space that stands for nothing.
 FAMILIES_WITH_LEADING_SPACE = {"blenderbot", "continuation"}
@@ -51,8 +51,13 @@ class LoadedModel:
         If there `is_crowded`, a preset's beam search becomes sampling; beams that the request asks for stay. Raises
         PromptTooLongError, EmptyMessageError, or an error of the tokenizer's.
         """
+        end_ids = () if request.prefix or request.is_background else self.prompt_format.reasoning_end_ids()
+        requested, request = request, _with_room_to_think(request, end_ids) if end_ids else request
         params, notes = self._resolve_params(request.options, is_crowded)
-        prompt = self.prompt_format.build_prompt(request, self._reported_options(params, request.options) | notes)
+        reported = self._reported_options(params, requested.options) | notes
+        if end_ids:
+            reported |= {"max_new_tokens": requested.options.max_new_tokens}
+        prompt = self.prompt_format.build_prompt(request, reported)
         prefix_ids = self.prompt_format.encode_prefix(request.prefix)
         sequence_group = self.executor.create_group(
             prompt.ids, prefix_ids, params.max_new_tokens, num_beams=params.beams
@@ -67,7 +72,14 @@ class LoadedModel:
             sampling_state,
             max_tokens,
             partial(self._create_detokenizer, request, prefix_ids),
+            self._limit_reasoning(requested.options, prompt, end_ids) if end_ids else None,
         )
+
+    def _limit_reasoning(self, options: GenerationOptions, prompt: Prompt, end_ids: tuple[int, ...]) -> ReasoningLimits:
+        """Return how long the model may think: in a small context half of what the prompt leaves."""
+        tokens_left = self.context_tokens - len(prompt.ids) - len(end_ids)
+        max_tokens = min(options.max_reasoning_tokens, max(tokens_left - options.max_new_tokens, tokens_left // 2))
+        return ReasoningLimits(prompt.opens_reasoning, max_tokens, end_ids, options.max_new_tokens)
 
     def _resolve_params(self, options: GenerationOptions, is_crowded: bool) -> tuple[SamplingParams, dict[str, Any]]:
         """Return the sampling parameters of a request, and what its report says of how they came about."""
@@ -95,6 +107,13 @@ class LoadedModel:
 
     def _reported_options(self, params: SamplingParams, options: GenerationOptions) -> dict[str, Any]:
         return {"seconds": options.seconds, **asdict(params), "precision": self.precision}
+
+
+def _with_room_to_think(request: Request, end_ids: Sequence[int]) -> Request:
+    """Return a request that may write its reasoning, and the end of it, besides its answer."""
+    options = request.options
+    max_new_tokens = options.max_new_tokens + options.max_reasoning_tokens + len(end_ids)
+    return replace(request, options=replace(options, max_new_tokens=max_new_tokens))
 
 
 def load_model(name: str, weights: Weights, requested_precision: str, *, family: str = "") -> LoadedModel:

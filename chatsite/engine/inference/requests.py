@@ -13,10 +13,25 @@ from chatsite.engine.inference.executor import SequenceGroup
 from chatsite.engine.inference.sampling.beam_search import BeamCandidate, BeamSearch, top_candidates
 from chatsite.engine.inference.sampling.sampler import SamplingState, sample_batch
 from chatsite.engine.inference.stop_strings import StopStringFilter, split_at_stop
-from chatsite.engine.types import Delta, Event, FinishReason, Prompt, ProvisionalText, Request
+from chatsite.engine.reasoning import ReasoningSplitter, TextPiece, split_reasoning
+from chatsite.engine.types import Delta, Event, FinishReason, Prompt, ProvisionalText, Reasoning, Request
 
 Outcome = int | list[BeamCandidate]
 """What a step gives an answer: its next token, or the continuations of its beams."""
+
+
+@dataclass(frozen=True)
+class ReasoningLimits:
+    """How long a model may think before it answers, in tokens.
+
+    With `is_open` the prompt began the reasoning. After `max_tokens` the model is made to write `end_ids`, which end
+    it; from then on it may write `max_answer_tokens`.
+    """
+
+    is_open: bool
+    max_tokens: int
+    end_ids: tuple[int, ...]
+    max_answer_tokens: int
 
 
 @dataclass(eq=False)
@@ -25,7 +40,7 @@ class RequestState:
 
     `sampling_state` holds what is written, the prefix's ids first; `max_tokens` is the length at which it must end.
     `make_detokenizer` creates what turns its tokens into text. `beam_parents` are the parents of its beams at the last
-    step. Once it is over, `finish_reason` says why.
+    step. Once it is over, `finish_reason` says why. `reasoning_limits` are those of a model that may think first.
     """
 
     request: Request
@@ -34,6 +49,7 @@ class RequestState:
     sampling_state: SamplingState
     max_tokens: int
     make_detokenizer: Callable[[], Detokenizer]
+    reasoning_limits: ReasoningLimits | None = None
     deadline: float = float("inf")
     beam_parents: Sequence[int] = ()
     finish_reason: FinishReason | None = None
@@ -73,26 +89,58 @@ class SampledRequest(RequestState):
     def __post_init__(self) -> None:
         self._detokenizer = self.make_detokenizer()
         self._stop_filter = StopStringFilter(self.sampling_state.params.stop)
+        limits = self.reasoning_limits
+        self._splitter = ReasoningSplitter(limits.is_open) if limits else None
+        self._reasoning_tokens = 0
+        self._forced_ids: list[int] = []
 
     def apply_outcome(self, outcome: Outcome) -> Sequence[Event]:
-        """Append one token, unless it ends the answer; return a Delta."""
+        """Append one token, unless it ends the answer; return a Delta, or a Reasoning event while the model thinks."""
         if not isinstance(outcome, int):
             raise TypeError("An answer without beams gets a token.")
-        if outcome in self.sampling_state.eos_ids:
+        token = self._forced_ids.pop(0) if self._forced_ids else outcome
+        if token in self.sampling_state.eos_ids:
             self.finish_reason = FinishReason.END
             return ()
         # The end token is not written; any other is what the next step reads.
-        self.sequence_group.next_ids = [outcome]
+        self.sequence_group.next_ids = [token]
         self.sequence_group.tokens_left -= 1
-        self.sampling_state.append_token(outcome)
-        visible_text = self._stop_filter.push_text(self._detokenizer.push_token(outcome))
+        self.sampling_state.append_token(token)
+        events = self._split_text(self._detokenizer.push_token(token))
         self.finish_reason = FinishReason.END if self._stop_filter.is_stopped else None
-        return (Delta(self.request_id, visible_text, 1),)
+        return events
 
     def flush_text(self) -> Sequence[Event]:
-        """Return a Delta of what might have been the beginning of a stop string."""
+        """Return the events of what might have been the beginning of a tag or of a stop string."""
+        pieces = self._splitter.flush_text() if self._splitter else []
+        events = self._make_events(pieces)
         held_text = self._stop_filter.flush_text()
-        return (Delta(self.request_id, held_text, 0),) if held_text else ()
+        return (*events, Delta(self.request_id, held_text, 0)) if held_text else events
+
+    def _split_text(self, text: str) -> Sequence[Event]:
+        """Return the events of the text of one token; the first of them counts the token."""
+        splitter, limits = self._splitter, self.reasoning_limits
+        if splitter is None or limits is None:
+            return (Delta(self.request_id, self._stop_filter.push_text(text), 1),)
+        was_thinking, was_answering = splitter.is_thinking, splitter.is_answering
+        events = self._make_events(splitter.push_text(text))
+        if splitter.is_answering and not was_answering:
+            self.max_tokens = len(self.sampling_state.written_ids) + limits.max_answer_tokens
+        is_reasoning = was_thinking or splitter.is_thinking
+        self._reasoning_tokens += is_reasoning
+        if splitter.is_thinking and self._reasoning_tokens >= limits.max_tokens and not self._forced_ids:
+            self._forced_ids = list(limits.end_ids)
+        counted: Event = Reasoning(self.request_id, "", 1) if is_reasoning else Delta(self.request_id, "", 1)
+        return (counted, *events)
+
+    def _make_events(self, pieces: Sequence[TextPiece]) -> tuple[Event, ...]:
+        """Return the events of some text without tokens; stop strings are looked for in the answer alone."""
+        return tuple(
+            Reasoning(self.request_id, piece.text, 0)
+            if piece.is_reasoning
+            else Delta(self.request_id, self._stop_filter.push_text(piece.text), 0)
+            for piece in pieces
+        )
 
 
 @dataclass(eq=False)
@@ -115,10 +163,15 @@ class BeamSearchRequest(RequestState):
         self.sequence_group.next_ids = [beam.state.written_ids[-1] for beam in self.search.beams]
         # A finished hypothesis with a better score may replace what was shown until now.
         best = self.search.best_hypothesis
-        visible_text, _, is_stopped = split_at_stop(self._detokenize(best.ids), self.sampling_state.params.stop)
+        text = self._detokenize(best.ids)
+        limits = self.reasoning_limits
+        reasoning, text = split_reasoning(text, is_open=limits.is_open) if limits else ("", text)
+        visible_text, _, is_stopped = split_at_stop(text, self.sampling_state.params.stop)
         if self.search.is_done:
             self.finish_reason = FinishReason.END if best.ended_by_eos or is_stopped else FinishReason.LENGTH
-        return (ProvisionalText(self.request_id, visible_text, 1),)
+        # While beams are compared, another one may have thought something else.
+        decided = (Reasoning(self.request_id, reasoning, 0),) if reasoning and self.search.is_done else ()
+        return (*decided, ProvisionalText(self.request_id, visible_text, 1))
 
 
 @dataclass

@@ -46,6 +46,9 @@ class PromptFormat(Protocol):
     def encode_prefix(self, text: str) -> list[int]:
         """Return the ids of an answer's beginning, which follow the prompt; none for no text."""
 
+    def reasoning_end_ids(self) -> tuple[int, ...]:
+        """Return the ids that end the reasoning of a model that may think before it answers; none of others."""
+
     def require_valid_tokenizer(self) -> None:
         """Raise ModelLoadError unless the tokenizer does what the format relies on."""
 

@@ -78,6 +78,10 @@ class BlenderbotSmallFormat:
         """Return the ids of an answer's beginning; none for no text."""
         return self.encode_text(strip_trailing_space(text)) or []
 
+    def reasoning_end_ids(self) -> tuple[int, ...]:
+        """Return none: the model does not think before it answers."""
+        return ()
+
     def require_valid_tokenizer(self) -> None:
         """Raise ModelLoadError unless the vocabulary holds the delimiter."""
         if self.delimiter_id < 0:

@@ -3,6 +3,9 @@
 The template is rendered with a place-holder for each text, and the texts are encoded apart from it. So no
 text can forge a turn, whatever special tokens it spells, and the tokens that belong to the template are the
 template's own.
+
+A template may open the reasoning of a model that thinks before it answers. Where an answer is to be continued, or must
+be quick, it is closed again: no reasoning is part of a prompt.
 """
 
 from __future__ import annotations
@@ -16,12 +19,15 @@ from typing import Any, ClassVar, cast
 from chatsite.engine.prompting import EncodedTurn, describe_turns, require_newest_text
 from chatsite.engine.prompting.fitting import prompt_budget
 from chatsite.engine.prompting.tokenizer_format import TokenizerFormat
+from chatsite.engine.reasoning import CLOSE_TAG, OPEN_TAG, begins_inside
 from chatsite.engine.types import Prompt, PromptReport, Request, Turn
 from chatsite.errors import ModelLoadError, PromptTooLongError, load_reasons
 
 # Private-use characters around a number; no template contains them, and no text is ever rendered.
 PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 SYSTEM_INDEX = 0
+# As templates of models that think write it, and as the models were trained to go on after it.
+REASONING_END = f"\n{CLOSE_TAG}\n\n"
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,11 @@ class ChatFormat(TokenizerFormat):
             dict(options),
             self.turn_overhead,
         )
-        return Prompt(ids, report)
+        return Prompt(ids, report, opens_reasoning=begins_inside(self._prompt_end(request)))
+
+    def reasoning_end_ids(self) -> tuple[int, ...]:
+        """Return the ids of the closing tag, if the template knows of reasoning."""
+        return tuple(self._encode_template(REASONING_END)) if OPEN_TAG in str(self.tokenizer.chat_template) else ()
 
     @cached_property
     def turn_overhead(self) -> float:
@@ -100,12 +110,23 @@ class ChatFormat(TokenizerFormat):
         texts = {SYSTEM_INDEX: system_ids} | {i + 1: ids or () for i, ids in enumerate(encoded) if i >= first_kept}
         roles = ["system", *(turn.role for turn in request.turns)]
         messages = [{"role": roles[i], "content": f"\ue000{i}\ue001"} for i in texts if texts[i]]
-        parts = PLACEHOLDER.split(self._render_template(messages, may_think=not request.is_background))
+        parts = PLACEHOLDER.split(self._render_prompt(request, messages))
         template_ids = {text: self._encode_template(text) for text in set(parts[::2])}
         ids = list(template_ids[parts[0]])
         for index, template in zip(parts[1::2], parts[2::2], strict=True):
             ids += [*texts[int(index)], *template_ids[template]]
         return ids
+
+    def _prompt_end(self, request: Request) -> str:
+        """Return what the template puts behind the newest turn. It does not depend on the turns."""
+        messages = [{"role": "user", "content": "\ue0001\ue001"}]
+        return PLACEHOLDER.split(self._render_prompt(request, messages))[-1]
+
+    def _render_prompt(self, request: Request, messages: list[dict[str, str]]) -> str:
+        rendered = self._render_template(messages, may_think=not request.is_background)
+        # What is written already belongs to the answer, so the model has no more to think about.
+        is_quick = request.is_background or bool(request.prefix)
+        return rendered + REASONING_END if is_quick and begins_inside(PLACEHOLDER.split(rendered)[-1]) else rendered
 
     def _render_template(self, messages: list[dict[str, str]], *, may_think: bool = True) -> str:
         # As the templates of Qwen3 and others call it; those of models that do not think pass over it.

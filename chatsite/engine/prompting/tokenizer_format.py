@@ -51,6 +51,10 @@ class TokenizerFormat:
         """Return the ids of an answer's beginning, which follow the prompt; none for no text."""
         return encode_user_text(self.tokenizer, self.answer_space + strip_trailing_space(text)) if text else []
 
+    def reasoning_end_ids(self) -> tuple[int, ...]:
+        """Return none: only models with a chat template think before they answer."""
+        return ()
+
     def require_valid_tokenizer(self) -> None:
         """Raise ModelLoadError if a text can forge one of the tokenizer's special tokens."""
         require_unforgeable_special_tokens(self.tokenizer, self.model)

@@ -173,3 +173,37 @@ def test_model_that_can_think_is_told_not_to_in_the_background() -> None:
     title = thinking.build_prompt(replace(make_request("Hello"), is_background=True), {}).ids
     assert str(tokenizer.decode(list(answer))).endswith("assistant\n")
     assert str(tokenizer.decode(list(title))) == f"{tokenizer.decode(list(answer))}<none>"
+
+
+def make_thinking_format(opening: str) -> ChatFormat:
+    """A format whose template opens the answer with `opening`, as those of models that think do."""
+    tokenizer = trained_models.chat_tokenizer()
+    tokenizer.chat_template += (
+        "{% if enable_thinking is defined and not enable_thinking %}{{ '<think>\\n\\n</think>\\n\\n' }}"
+        f"{{% else %}}{{{{ {opening!r} }}}}{{% endif %}}"
+    )
+    return ChatFormat(tokenizer, "tiny", "1", 256)
+
+
+@pytest.mark.parametrize("opening", ["", "<think>\n"])
+def test_prompt_says_whether_it_opened_reasoning(opening: str) -> None:
+    thinking = make_thinking_format(opening)
+    # A tag that a person writes opens nothing.
+    prompt = thinking.build_prompt(make_request("Hello", "Hi!", "What does <think> mean?"), {})
+    assert prompt.opens_reasoning is bool(opening)
+    assert str(thinking.tokenizer.decode(list(prompt.ids))).endswith(f"assistant\n{opening}")
+    assert thinking.tokenizer.decode(list(thinking.reasoning_end_ids())) == "\n</think>\n\n"
+
+
+def test_answer_is_continued_outside_of_reasoning() -> None:
+    thinking = make_thinking_format("<think>\n")
+    prompt = thinking.build_prompt(make_request("Hello", prefix="Hi! I am"), {})
+    assert not prompt.opens_reasoning
+    assert str(thinking.tokenizer.decode(list(prompt.ids))).endswith("assistant\n<think>\n\n</think>\n\n")
+    quick = thinking.build_prompt(replace(make_request("Hello"), is_background=True), {})
+    assert not quick.opens_reasoning
+
+
+def test_model_that_does_not_think_has_no_end_of_reasoning(prompt_format: ChatFormat) -> None:
+    assert prompt_format.reasoning_end_ids() == ()
+    assert not prompt_format.build_prompt(make_request("What is <think>?"), {}).opens_reasoning
