@@ -15,6 +15,7 @@ from chatsite.models.imports import (
 from chatsite.models.message import Message, Role
 from chatsite.models.model_status import LocalModel, ModelState, RequestedAction
 from chatsite.models.persona import Persona
+from chatsite.models.reasoning import MessageReasoning
 from chatsite.models.runner import Runner, RunnerState
 from chatsite.models.share import Share
 from chatsite.models.tag import ConversationTag, Tag
@@ -40,6 +41,7 @@ __all__ = [
     "ImportState",
     "LocalModel",
     "Message",
+    "MessageReasoning",
     "ModelState",
     "Persona",
     "RequestedAction",

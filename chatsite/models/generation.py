@@ -33,11 +33,12 @@ class Generation(Base):
     A message has one generation for its first answer and one more for each Retry or Continue; `is_latest` marks the
     newest. `attempts` counts the claims, and `lease_owner` is the runner of the last one: a runner's writes name both,
     so that a runner whose lease expired cannot write any more. `crash_count` counts the deaths of runners that are put
-    down to this generation. `token_count` is the number of tokens that the model wrote in this generation, `last_seq`
-    the number of the last chunk. `created_at` until `first_token_at` is what the user waited. `model`, `preset`,
-    `persona`, `instructions` and `generation_options` are copies of what the conversation had when the generation was
-    queued. `model_changed` and `settings_changed` mean that the answer before had another model, or other instructions
-    or options. `rating` is 1 (good) or -1 (bad), with the user's `rating_note`.
+    down to this generation. `token_count` is the number of tokens that the model wrote in this generation,
+    `reasoning_tokens` of them before it answered, in `reasoning_seconds`; `last_seq` is the number of the last chunk.
+    `created_at` until `first_token_at` is what the user waited. `model`, `preset`, `persona`, `instructions` and
+    `generation_options` are copies of what the conversation had when the generation was queued. `model_changed` and
+    `settings_changed` mean that the answer before had another model, or other instructions or options. `rating` is 1
+    (good) or -1 (bad), with the user's `rating_note`.
     """
 
     __tablename__ = "generation"
@@ -82,6 +83,8 @@ class Generation(Base):
     cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
     last_seq: Mapped[int] = mapped_column(Integer, default=0)
     token_count: Mapped[int] = mapped_column(Integer, default=0)
+    reasoning_tokens: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))
+    reasoning_seconds: Mapped[float | None] = mapped_column(Float)
     tokens_per_second: Mapped[float | None] = mapped_column(Float)
     finish_reason: Mapped[str | None] = mapped_column(String(32))
     error: Mapped[ChatsiteError | None] = mapped_column(StoredError)
@@ -100,7 +103,8 @@ class Generation(Base):
 class Chunk(Base):
     """Text that one tick of a runner added to an answer. It moves into the message when the generation finishes.
 
-    A chunk with `restarts` replaces the text so far: the chunks before it are deleted.
+    `reasoning` is what the tick added to what the model thinks before it answers, which is kept apart. A chunk with
+    `restarts` replaces the text so far: the chunks before it are deleted.
     """
 
     __tablename__ = "chunk"
@@ -110,3 +114,4 @@ class Chunk(Base):
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     restarts: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     text: Mapped[str] = mapped_column(Text)
+    reasoning: Mapped[str] = mapped_column(Text, default="", server_default="")

@@ -77,7 +77,7 @@ class ActiveAnswer:
         """
         if self.unsaved is None and not self.news.is_empty:
             self.unsaved, self.news = self.news, GenerationUpdate(self.attempts)
-            if self.unsaved.text or self.unsaved.is_provisional:
+            if self.unsaved.makes_chunk:
                 self.last_seq += 1
                 self.unsaved.seq = self.last_seq
         return self.unsaved
@@ -94,7 +94,9 @@ class ActiveAnswer:
             news.text += event.text
             news.new_tokens += event.token_count
         elif isinstance(event, Reasoning):
+            news.reasoning += event.text
             news.new_tokens += event.token_count
+            news.reasoning_tokens += event.token_count
         elif isinstance(event, ProvisionalText):
             # Replaces the text, because a beam search may prefer another text now.
             news.text, news.is_provisional = event.text, True

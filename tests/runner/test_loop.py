@@ -94,7 +94,7 @@ def so_far(app: Flask, name: str) -> str:
     message = look(app, name)
     with app.app_context():
         assert message.generation
-        text = message.text + generations.partial_text(message.generation.id)
+        text = message.text + generations.partial_texts(message.generation.id)[0]
         db.session.remove()
         return text
 

@@ -17,7 +17,8 @@ from chatsite.engine.types import Turn
 from chatsite.errors import ChatsiteError
 from chatsite.models import Chunk, Generation, Message, Status
 from chatsite.services import leases
-from chatsite.services.chat import generation_reaping, generations, message_tree
+from chatsite.services.chat import claim_selection, generation_reaping, generations, message_tree
+from chatsite.services.chat.claim_selection import RunnerModels, Selected
 from chatsite.services.chat.generation_reaping import RUNNING
 
 # More turns than any prompt holds; reading all of a very long conversation would make its answers slow.
@@ -28,10 +29,10 @@ MAX_PROMPT_MESSAGES = 400
 class ClaimedGeneration:
     """A generation that a runner claimed: the turns to answer, and the text that is written already (`prefix_text`).
 
-    `token_count` is the number of tokens that earlier attempts wrote, `last_seq` the number of their last chunk, and
-    `seed` the seed with which they sampled.
-    `model` and `preset` are the model choice; None leaves either to the engine. `instructions` are the lines that the
-    model reads before all turns, and `generation_options` the options that the user set.
+    `token_count` is the number of tokens of that text that earlier attempts wrote, `last_seq` the number of their last
+    chunk, and `seed` the seed with which they sampled. `model` and `preset` are the model choice; None leaves either to
+    the engine. `instructions` are the lines that the model reads before all turns, and `generation_options` the options
+    that the user set.
     """
 
     generation_id: int
@@ -45,13 +46,17 @@ class ClaimedGeneration:
     instructions: tuple[str, ...] = ()
     generation_options: Mapping[str, float] = field(default_factory=dict)
     last_seq: int = 0
+    kept_chars: int = 0
+    endpoint: str = ""
+    refusal: ChatsiteError | None = None
 
 
 @dataclass
 class GenerationUpdate:
     """The news of one generation since the last write of its runner; each part may be empty.
 
-    With `is_provisional`, `text` replaces all that the generation wrote before; otherwise `text` is appended. `status`
+    With `is_provisional`, `text` replaces all that the generation wrote before; otherwise `text` is appended.
+    `reasoning` is what the model thought before that; `reasoning_tokens` of the `new_tokens` are its. `status`
     is set when the generation is finished, with `finish_reason` and, if it failed, `error`. With `seq`, the number of
     the chunk that the text becomes, the same update may be stored twice and counts once: after a broken connection
     nobody knows whether the last write was committed.
@@ -59,7 +64,9 @@ class GenerationUpdate:
 
     attempts: int
     text: str = ""
+    reasoning: str = ""
     new_tokens: int = 0
+    reasoning_tokens: int = 0
     prompt_report: dict[str, Any] | None = None
     status: Status | None = None
     finish_reason: str = ""
@@ -70,14 +77,26 @@ class GenerationUpdate:
     @property
     def is_empty(self) -> bool:
         """Return whether there is nothing to store."""
-        return not (self.text or self.is_provisional or self.new_tokens or self.prompt_report or self.status)
+        return not (self.makes_chunk or self.new_tokens or self.prompt_report or self.status)
+
+    @property
+    def makes_chunk(self) -> bool:
+        """Return whether there is text to store, of the answer or of the reasoning."""
+        return bool(self.text or self.reasoning or self.is_provisional)
 
 
-def claim(
-    lease_owner: str, max_count: int, lease_seconds: float, *, max_attempts: int, may_reap: bool = True
+def claim(  # noqa: PLR0913 Whose lease, of what, how much, and for how long.
+    lease_owner: str,
+    max_count: int,
+    lease_seconds: float,
+    *,
+    max_attempts: int,
+    may_reap: bool = True,
+    models: RunnerModels | None = None,
 ) -> list[ClaimedGeneration]:
     """Claim up to `max_count` waiting generations, in fair order, for `lease_seconds` seconds.
 
+    With `models` only those that this runner is to answer (`claim_selection`); what endpoints write does not count.
     With `may_reap` the generations of dead runners are put back first, or end as interrupted when `max_attempts` deaths
     are put down to them; their text stays.
     """
@@ -88,10 +107,17 @@ def claim(
         if may_reap:
             # In the same transaction, so that this call can claim what a dead runner held.
             generation_reaping.reap(tx, max_attempts, lease_owner)
-        chosen_ids = generation_reaping.exclude_suspects(tx, generations.claim_order(), lease_owner)[:max_count]
-        if not chosen_ids:
+        waiting_ids = generation_reaping.exclude_suspects(tx, generations.claim_order(), lease_owner)
+        if models is None:
+            chosen = [Selected(id_) for id_ in waiting_ids[:max_count]]
+        else:
+            chosen = claim_selection.select_claimable(
+                waiting_ids, models, max_local=max_count, lease_seconds=lease_seconds, tx=tx
+            )
+        if not chosen:
             return []
         # On PostgreSQL another runner may claim some of them between the two queries; the locking one skips those.
+        chosen_ids = [each.generation_id for each in chosen]
         query = select(Generation).where(Generation.id.in_(chosen_ids), Generation.status == Status.QUEUED)
         rows = tx.scalars(leases.lock_rows(query)).all()
         for row in rows:
@@ -101,7 +127,17 @@ def claim(
         _renew_leases(tx, lease_owner, lease_seconds)
         # The rows come in any order, and the runner starts them in the order of this list.
         by_id = {row.id: row for row in rows}
-        return [_build_claim(tx, by_id[chosen_id]) for chosen_id in chosen_ids if chosen_id in by_id]
+        return [_build_claim(tx, by_id[each.generation_id], each) for each in chosen if each.generation_id in by_id]
+
+
+def has_claimable(max_count: int, lease_seconds: float, models: RunnerModels | None) -> bool:
+    """Return whether `claim` may find something waiting, without a write: also while the places of endpoints are taken
+    and others have all that they can hold.
+    """
+    if models is None:
+        return max_count > 0
+    waiting_ids = generations.claim_order()
+    return bool(claim_selection.select_claimable(waiting_ids, models, max_local=max_count, lease_seconds=lease_seconds))
 
 
 def has_work(lease_seconds: float | None = None, *, may_reap: bool = True) -> bool:
@@ -135,8 +171,8 @@ def heartbeat(lease_owner: str, updates: Mapping[int, GenerationUpdate], lease_s
         held = _lock_held(tx, lease_owner, updates)
         ours = {key: news for key, news in updates.items() if key in held and not _is_stored(held[key], news)}
         # A provisional text that has not changed makes no chunk, so that no reader renders it again.
-        drafts = _delete_old_chunks(tx, {key: news.text for key, news in ours.items() if news.is_provisional})
-        added = {key for key, news in ours.items() if news.text and not news.is_provisional}
+        drafts = _delete_old_chunks(tx, {key: news for key, news in ours.items() if news.is_provisional})
+        added = {key for key, news in ours.items() if news.makes_chunk and not news.is_provisional}
         chunks = [_append_chunk(held[key], ours[key]) for key in ours if key in drafts | added]
         if chunks:
             tx.execute(insert(Chunk), chunks)
@@ -194,20 +230,24 @@ def _lock_held(tx: WriteSession, lease_owner: str, updates: Mapping[int, Generat
 
 def _append_chunk(row: Generation, update_: GenerationUpdate) -> dict[str, Any]:
     row.last_seq += 1
-    return {"generation_id": row.id, "seq": row.last_seq, "text": update_.text, "restarts": update_.is_provisional}
+    return {
+        "generation_id": row.id,
+        "seq": row.last_seq,
+        "text": update_.text,
+        "reasoning": update_.reasoning,
+        "restarts": update_.is_provisional,
+    }
 
 
-def _delete_old_chunks(tx: WriteSession, provisional_texts: Mapping[int, str]) -> set[int]:
+def _delete_old_chunks(tx: WriteSession, drafts: Mapping[int, GenerationUpdate]) -> set[int]:
     """Delete the chunks that provisional texts replace. Returns the ids of the generations whose text changed."""
-    if not provisional_texts:
+    if not drafts:
         return set()
-    stored = dict.fromkeys(provisional_texts, "")
-    query = (
-        select(Chunk.generation_id, Chunk.text).where(Chunk.generation_id.in_(provisional_texts)).order_by(Chunk.seq)
-    )
+    stored = dict.fromkeys(drafts, "")
+    query = select(Chunk.generation_id, Chunk.text).where(Chunk.generation_id.in_(drafts)).order_by(Chunk.seq)
     for row in tx.execute(query):
         stored[row.generation_id] += row.text
-    changed = {key for key, text in provisional_texts.items() if stored[key] != text}
+    changed = {key for key, news in drafts.items() if stored[key] != news.text or news.reasoning}
     if changed:
         tx.execute(delete(Chunk).where(Chunk.generation_id.in_(changed)))
     return changed
@@ -215,30 +255,39 @@ def _delete_old_chunks(tx: WriteSession, provisional_texts: Mapping[int, str]) -
 
 def _apply_update(row: Generation, update_: GenerationUpdate) -> None:
     row.token_count += update_.new_tokens
+    row.reasoning_tokens += update_.reasoning_tokens
     row.prompt_report = update_.prompt_report or row.prompt_report
     # A later attempt keeps the time of the first token: the user has seen it.
-    if update_.new_tokens and row.first_token_at is None:
+    if (update_.new_tokens or update_.reasoning) and row.first_token_at is None:
         row.first_token_at = utcnow()
+    if update_.reasoning and row.first_token_at:
+        row.reasoning_seconds = (utcnow() - row.first_token_at).total_seconds()
 
 
-def _build_claim(tx: WriteSession, row: Generation) -> ClaimedGeneration:
+def _build_claim(tx: WriteSession, row: Generation, selected: Selected) -> ClaimedGeneration:
     answer = tx.get_one(Message, row.message_id, populate_existing=True)
-    if generations.is_provisional(row.id):
+    text, reasoning = generations.partial_texts(row.id)
+    # Nobody can go on with half a thought: a model that had not begun to answer thinks anew.
+    if generations.is_provisional(row.id) or (reasoning and not text):
         _discard_progress(tx, row)
+        text = ""
     # Text of earlier generations (Continue) is in the message, text of earlier attempts still in chunks.
-    prefix = answer.text + generations.partial_text(row.id)
+    prefix = answer.text + text
     return ClaimedGeneration(
         row.id,
         row.attempts,
         _prompt_turns(answer),
         prefix,
-        row.token_count,
+        row.token_count - row.reasoning_tokens,
         _earlier_seed(row),
         row.model,
         row.preset,
         _instruction_lines(row),
         row.generation_options or {},
         row.last_seq,
+        kept_chars=len(answer.text),
+        endpoint=selected.endpoint,
+        refusal=selected.refusal,
     )
 
 
@@ -249,11 +298,12 @@ def _instruction_lines(row: Generation) -> tuple[str, ...]:
 
 
 def _discard_progress(tx: WriteSession, row: Generation) -> None:
-    """Delete the provisional text of an expired attempt, from which no attempt can continue.
+    """Delete the provisional text, or the reasoning, of an expired attempt, from which no attempt can continue.
 
     An empty chunk that restarts the text tells the readers of the answer to drop what they have.
     """
     row.token_count, row.first_token_at = 0, None
+    row.reasoning_tokens, row.reasoning_seconds = 0, None
     tx.execute(delete(Chunk).where(Chunk.generation_id == row.id))
     tx.add(Chunk(**_append_chunk(row, GenerationUpdate(row.attempts, is_provisional=True))))
     tx.flush()

@@ -18,6 +18,8 @@ SNAPSHOT_COLUMNS = (
     Generation.status,
     Generation.last_seq,
     Generation.token_count,
+    Generation.reasoning_tokens,
+    Generation.reasoning_seconds,
     Generation.tokens_per_second,
     Generation.created_at,
     Generation.first_token_at,
@@ -31,9 +33,10 @@ class GenerationSnapshot:
     """Snapshot of a generation for a reader with its chunks up to some number.
 
     `text` is what was added since then, up to chunk `last_seq`. `restart_seq` is 0, or the number of the chunk with
-    which the text started over since then; in that case `text` replaces everything that the reader has.
-    `queue_position` counts from 1 and is None unless the generation waits. `waited_seconds` is the time until the first
-    token, or until now. `tokens_per_second` is the mean since the first token.
+    which the text started over since then; in that case `text` replaces everything that the reader has. `reasoning` is
+    what the model thinks before it answers, likewise; `reasoning_tokens` of the `token_count` are its, written in
+    `reasoning_seconds`. `queue_position` counts from 1 and is None unless the generation waits. `waited_seconds` is the
+    time until the first token, or until now. `tokens_per_second` is the mean since the first token.
     """
 
     id: int
@@ -45,6 +48,9 @@ class GenerationSnapshot:
     queue_position: int | None
     waited_seconds: float
     tokens_per_second: float | None
+    reasoning: str = ""
+    reasoning_tokens: int = 0
+    reasoning_seconds: float | None = None
 
     @property
     def is_in_progress(self) -> bool:
@@ -56,11 +62,21 @@ class GenerationSnapshot:
         """Return whether the text is provisional: its newest chunk restarted it, and the next one may do so again."""
         return self.is_in_progress and self.text != "" and 0 < self.restart_seq == self.last_seq
 
+    @property
+    def is_thinking(self) -> bool:
+        """Return whether the model has begun to think and not yet to answer."""
+        return self.is_in_progress and self.reasoning != "" and self.text == ""
+
     def merged_with(self, earlier: GenerationSnapshot) -> GenerationSnapshot:
         """Return this snapshot with the whole text, given the snapshot that ends where this one begins."""
         if self.restart_seq:
             return self
-        return replace(self, restart_seq=earlier.restart_seq, text=earlier.text + self.text)
+        return replace(
+            self,
+            restart_seq=earlier.restart_seq,
+            text=earlier.text + self.text,
+            reasoning=earlier.reasoning + self.reasoning,
+        )
 
 
 def take_snapshots(known_seqs: Mapping[int, int]) -> list[GenerationSnapshot]:
@@ -86,7 +102,7 @@ def take_snapshots(known_seqs: Mapping[int, int]) -> list[GenerationSnapshot]:
 def _snapshot_of(
     row: Row[*tuple[Any, ...]],
     known_seq: int,
-    chunks: Sequence[Row[int, int, bool, str]],
+    chunks: Sequence[Row[int, int, bool, str, str]],
     *,
     queue_position: int | None,
 ) -> GenerationSnapshot:
@@ -104,15 +120,19 @@ def _snapshot_of(
         queue_position=queue_position,
         waited_seconds=((row.first_token_at or ended_at) - row.created_at).total_seconds(),
         tokens_per_second=tokens_per_second,
+        reasoning="".join(chunk.reasoning for chunk in chunks),
+        reasoning_tokens=row.reasoning_tokens,
+        reasoning_seconds=row.reasoning_seconds,
     )
 
 
-def _load_chunks(wanted_seqs: Mapping[int, range]) -> dict[int, list[Row[int, int, bool, str]]]:
+def _load_chunks(wanted_seqs: Mapping[int, range]) -> dict[int, list[Row[int, int, bool, str, str]]]:
     """Return the chunks with the wanted numbers by generation id, in order.
 
     Short ranges are read in one query; each longer range takes a query of its own.
     """
-    query = select(Chunk.generation_id, Chunk.seq, Chunk.restarts, Chunk.text).order_by(Chunk.generation_id, Chunk.seq)
+    query = select(Chunk.generation_id, Chunk.seq, Chunk.restarts, Chunk.text, Chunk.reasoning)
+    query = query.order_by(Chunk.generation_id, Chunk.seq)
     short_ranges = [
         (key, seq) for key, seqs in wanted_seqs.items() if len(seqs) <= MAX_CHUNKS_IN_ONE_QUERY for seq in seqs
     ]
@@ -122,7 +142,7 @@ def _load_chunks(wanted_seqs: Mapping[int, range]) -> dict[int, list[Row[int, in
         for key, seqs in wanted_seqs.items()
         if len(seqs) > MAX_CHUNKS_IN_ONE_QUERY
     ]
-    chunks: dict[int, list[Row[int, int, bool, str]]] = {}
+    chunks: dict[int, list[Row[int, int, bool, str, str]]] = {}
     for chunk_query in queries:
         for row in db.session.execute(chunk_query):
             chunks.setdefault(row.generation_id, []).append(row)

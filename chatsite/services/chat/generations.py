@@ -22,7 +22,7 @@ from chatsite.errors import (
 )
 from chatsite.models import IN_PROGRESS, Chunk, Conversation, Generation, Message, Status
 from chatsite.services import leases, networks
-from chatsite.services.chat import chat_settings, message_tree, variations
+from chatsite.services.chat import chat_settings, message_tree, reasonings, variations
 from chatsite.services.chat.chat_settings import ChatSettings
 from chatsite.services.models.choice import ModelChoice
 from chatsite.services.networks import Network
@@ -168,9 +168,13 @@ def _find_previous_generation(answer: Message) -> Generation | None:
 def finish(
     tx: WriteSession, generation: Generation, status: Status, *, finish_reason: str, error: ChatsiteError | None = None
 ) -> None:
-    """End a generation with a status and a reason: move its chunks into the text of the message, and end its lease."""
+    """End a generation with a status and a reason: move its chunks into the message, and end its lease."""
     message = tx.get_one(Message, generation.message_id, populate_existing=True)
-    message.text += partial_text(generation.id)
+    text, reasoning = partial_texts(generation.id)
+    message.text += text
+    if reasoning:
+        token_count, seconds = generation.reasoning_tokens or None, generation.reasoning_seconds
+        reasonings.add(tx, message.id, reasoning, token_count=token_count, seconds=seconds)
     tx.execute(delete(Chunk).where(Chunk.generation_id == generation.id))
     generation.status = status
     generation.finish_reason = finish_reason
@@ -183,10 +187,11 @@ def finish(
         generation.tokens_per_second = (generation.token_count - 1) / seconds if seconds > 0 else None
 
 
-def partial_text(generation_id: int) -> str:
-    """Return the text of the chunks of a generation, which is not part of the message yet."""
-    query = select(Chunk.text).where(Chunk.generation_id == generation_id).order_by(Chunk.seq)
-    return "".join(db.session.scalars(query))
+def partial_texts(generation_id: int) -> tuple[str, str]:
+    """Return the text and the reasoning in the chunks of a generation, which are not part of the message yet."""
+    query = select(Chunk.text, Chunk.reasoning).where(Chunk.generation_id == generation_id).order_by(Chunk.seq)
+    chunks = db.session.execute(query).all()
+    return "".join(chunk.text for chunk in chunks), "".join(chunk.reasoning for chunk in chunks)
 
 
 def beam_count(generation_id: int) -> int:

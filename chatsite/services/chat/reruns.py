@@ -10,7 +10,7 @@ from chatsite.database import WriteSession, db, write_transaction
 from chatsite.engine.types import Preset
 from chatsite.errors import AnswerRunningError, CannotRerunError
 from chatsite.models import Chunk, Conversation, Generation, Message, Status
-from chatsite.services.chat import chat_settings, conversations, generations, message_tree, variations
+from chatsite.services.chat import chat_settings, conversations, generations, message_tree, reasonings, variations
 from chatsite.services.chat.generations import QueueLimits
 from chatsite.services.models.choice import ModelChoice
 
@@ -38,7 +38,9 @@ def queue(message: Message, keep_text: bool, limits: QueueLimits, *, choice: Mod
         generations.check_capacity(tx, generation.user_id, limits)
         generation.is_latest = False
         tx.flush()
-        answer.text = answer.text if keep_text else ""
+        if not keep_text:
+            answer.text = ""
+            reasonings.discard(tx, message_id)
         if not answer.is_active and not answer.in_comparison:
             message_tree.activate_branch(tx, conversation, message_id)
         choice = choice or ModelChoice(conversation.model, conversation.preset)
