@@ -130,16 +130,6 @@ def claim(  # noqa: PLR0913 Whose lease, of what, how much, and for how long.
         return [_build_claim(tx, by_id[each.generation_id], each) for each in chosen if each.generation_id in by_id]
 
 
-def has_claimable(max_count: int, lease_seconds: float, models: RunnerModels | None) -> bool:
-    """Return whether `claim` may find something waiting, without a write: also while the places of endpoints are taken
-    and others have all that they can hold.
-    """
-    if models is None:
-        return max_count > 0
-    waiting_ids = generations.claim_order()
-    return bool(claim_selection.select_claimable(waiting_ids, models, max_local=max_count, lease_seconds=lease_seconds))
-
-
 def has_work(lease_seconds: float | None = None, *, may_reap: bool = True) -> bool:
     """Return whether there may be something to claim: a waiting generation, or with `may_reap` an abandoned one.
 

@@ -1,0 +1,143 @@
+"""State of endpoints as runners report it. Only runners call this.
+
+A look for servers is the work to claim (`services.leases`); a check of an endpoint is done by every runner that sees
+the request, because each has a network of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import delete, select, update
+
+from chatsite.database import WriteSession, db, utcnow, write_transaction
+from chatsite.engine.catalog.endpoints import Endpoint, RemoteModel
+from chatsite.errors import ChatsiteError
+from chatsite.models import EndpointDiscovery, EndpointState, StoredEndpoint
+from chatsite.services import leases
+from chatsite.services.models.catalog import CatalogConfig
+from chatsite.services.models.endpoints import DISCOVERY_ID, MAX_LOOKING, list_cards, load_configured
+
+# A runner that has looked for so long without an end is dead.
+DISCOVERY_LEASE_SECONDS = 15.0
+MAX_STORED_MODELS = 500
+# The name of a model is `endpoint/model` in all tables.
+MAX_MODEL_NAME_CHARS = 200
+
+
+@dataclass(frozen=True)
+class EndpointFacts:
+    """What a server says about itself: family, models, what it can do, and how many answers it writes at once."""
+
+    family: str
+    models: Sequence[RemoteModel]
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
+    max_answers: int = 1
+
+
+def list_endpoints(config: CatalogConfig) -> dict[str, tuple[Endpoint, bool, dict[str, Any]]]:
+    """Return the endpoints of this site by name: each, whether a check is requested, and its stored capabilities.
+
+    Raises ModelLoadError if the file of custom models is invalid.
+    """
+    return {
+        card.name: (card.endpoint, card.is_checking, dict(card.stored.capabilities) if card.stored else {})
+        for card in list_cards(config)
+    }
+
+
+def claim_discovery() -> bool:
+    """Claim the look for servers that was requested; return whether this runner is to look."""
+    with write_transaction() as tx:
+        mine = update(EndpointDiscovery).where(
+            EndpointDiscovery.id == DISCOVERY_ID,
+            EndpointDiscovery.finished_at.is_(None),
+            EndpointDiscovery.requested_at > utcnow() - MAX_LOOKING,
+            EndpointDiscovery.claimed_at.is_(None)
+            | leases.has_expired(EndpointDiscovery.claimed_at, DISCOVERY_LEASE_SECONDS),
+        )
+        return bool(tx.execute(mine.values(claimed_at=leases.current_time())).rowcount)  # type: ignore[attr-defined]
+
+
+def has_discovery_request() -> bool:
+    """Return whether a look for servers is requested and not over."""
+    query = select(EndpointDiscovery.id).where(
+        EndpointDiscovery.finished_at.is_(None), EndpointDiscovery.requested_at > utcnow() - MAX_LOOKING
+    )
+    return db.session.scalar(query) is not None
+
+
+def finish_discovery(config: CatalogConfig, found: Sequence[tuple[Endpoint, EndpointFacts]]) -> None:
+    """Store which servers a look found, and end it.
+
+    Servers that are not there any more are forgotten, unless they were added.
+    """
+    configured = {endpoint.name: endpoint.url for endpoint in load_configured(config)}
+    now = utcnow()
+    with write_transaction() as tx:
+        tx.execute(update(StoredEndpoint).values(found_at=None))
+        for endpoint, facts in found:
+            if configured.get(endpoint.name, endpoint.url) == endpoint.url:
+                row = _get_or_add(tx, endpoint)
+                row.found_at = now
+                _apply_facts(row, facts)
+        forgotten = delete(StoredEndpoint).where(StoredEndpoint.found_at.is_(None), StoredEndpoint.is_added.is_(False))
+        tx.execute(forgotten.where(StoredEndpoint.name.not_in(configured)))
+        row_of_look = tx.get(EndpointDiscovery, DISCOVERY_ID)
+        if row_of_look:
+            row_of_look.finished_at = now
+
+
+def save_facts(endpoint: Endpoint, facts: EndpointFacts) -> None:
+    """Store what an endpoint answered to a check."""
+    with write_transaction() as tx:
+        _apply_facts(_get_or_add(tx, endpoint), facts)
+
+
+def save_failure(endpoint: Endpoint, error: ChatsiteError) -> None:
+    """Store why an endpoint did not answer a check. The models that it had stay known."""
+    with write_transaction() as tx:
+        row = _get_or_add(tx, endpoint)
+        row.state, row.error = EndpointState.FAILED, error
+        row.checked_at, row.check_requested = utcnow(), False
+
+
+def save_capabilities(name: str, capabilities: Mapping[str, Any]) -> None:
+    """Store what was found out about an endpoint while it wrote answers."""
+    with write_transaction() as tx:
+        tx.execute(update(StoredEndpoint).where(StoredEndpoint.name == name).values(capabilities=dict(capabilities)))
+
+
+def save_block(name: str, seconds: float, error: ChatsiteError | None) -> None:
+    """Store that an endpoint is not asked for `seconds` seconds, or again with 0.
+
+    With an `error` it has failed; without one it is only busy.
+    """
+    values: dict[str, Any] = {"blocked_until": leases.lease_end(seconds) if seconds else None}
+    if error:
+        values |= {"state": EndpointState.FAILED, "error": error}
+    with write_transaction() as tx:
+        tx.execute(update(StoredEndpoint).where(StoredEndpoint.name == name).values(values))
+
+
+def _apply_facts(row: StoredEndpoint, facts: EndpointFacts) -> None:
+    row.state, row.error, row.blocked_until = EndpointState.READY, None, None
+    row.family, row.capabilities, row.max_answers = facts.family, dict(facts.capabilities), max(1, facts.max_answers)
+    fits = (model for model in facts.models if len(f"{row.name}/{model.id}") <= MAX_MODEL_NAME_CHARS)
+    row.models = [asdict(model) for model in fits][:MAX_STORED_MODELS]
+    row.checked_at, row.check_requested = utcnow(), False
+
+
+def _get_or_add(tx: WriteSession, endpoint: Endpoint) -> StoredEndpoint:
+    """Return the row of an endpoint; one with another address under the same name is replaced."""
+    row = tx.get(StoredEndpoint, endpoint.name, with_for_update=True, populate_existing=True)
+    if row and row.url == endpoint.url:
+        return row
+    if row:
+        tx.delete(row)
+        tx.flush()
+    row = StoredEndpoint(name=endpoint.name, url=endpoint.url, family=endpoint.family, max_answers=endpoint.max_answers)
+    tx.add(row)
+    return row
