@@ -160,7 +160,7 @@ def stored_text(generation_id: int) -> str:
     """What is stored of an answer."""
     query: Select[str] = select(Message.text).join(Generation, Generation.message_id == Message.id)
     text = db.session.scalar(query.where(Generation.id == generation_id))
-    return (text or "") + generations.partial_text(generation_id)
+    return (text or "") + generations.partial_texts(generation_id)[0]
 
 
 def drain(runner: SteppedRunner, clock: Clock, is_over: Callable[[], bool], lease_seconds: float) -> None:
