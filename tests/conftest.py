@@ -33,7 +33,12 @@ pytest_plugins = ["tests.support.web_fixtures"]
 
 POSTGRES_URL = os.environ.get("CHATSITE_TEST_POSTGRES_URL", "")
 LONGEST = (
-    *("tests/engine/test_embedded_engine.py", "tests/chaos", "tests/engine/inference/test_beam_search.py"),
+    *(
+        "tests/deploy/test_ray.py",
+        "tests/engine/test_embedded_engine.py",
+        "tests/chaos",
+        "tests/engine/inference/test_beam_search.py",
+    ),
     *("tests/engine/inference/test_executors.py", "tests/chat/test_state_machine.py"),
     *("tests/engine/inference/test_convert.py", "tests/engine/inference/test_checkpoint.py", "tests/browser"),
     *("tests/reliability", "tests/runner", "tests/engine", "tests/cli", "tests/accounts", "tests/core", "tests/chat"),

@@ -6,8 +6,7 @@ from typing import Any
 
 from chatsite.errors import ChatsiteError, EmptyMessageError, PromptTooLongError
 
-ERROR_TYPES = {400: "invalid_request_error", 404: "invalid_request_error", 413: "invalid_request_error"}
-ERROR_TYPES |= {429: "rate_limit_error", 503: "overloaded_error"}
+SERVER_ERROR_STATUS, TOO_MANY_STATUS = 500, 429
 
 
 class ApiError(Exception):
@@ -35,7 +34,8 @@ class ApiError(Exception):
     @property
     def body(self) -> dict[str, Any]:
         """The JSON that clients read, also as an event in the middle of a stream."""
-        error_type = ERROR_TYPES.get(self.status, "server_error")
+        error_type = "server_error" if self.status >= SERVER_ERROR_STATUS else "invalid_request_error"
+        error_type = "rate_limit_error" if self.status == TOO_MANY_STATUS else error_type
         return {"error": {"message": str(self), "type": error_type, "param": self.param, "code": self.code}}
 
     @property

@@ -21,7 +21,7 @@ MAX_SEED = 2**63 - 1
 # Roles of the interface, and what the engine makes of them. What a tool found out is told by the user's side.
 SYSTEM_ROLES = frozenset({"system", "developer"})
 TURN_ROLES = {"user": "user", "assistant": "assistant", "tool": "user", "function": "user"}
-TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
+TEXT_PARTS = ("text", "input_text", "output_text")
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,13 @@ def _read_messages(messages: object) -> tuple[list[str], list[Turn]]:
     turns: list[Turn] = []
     for index, message in enumerate(messages):
         role = message.get("role") if isinstance(message, dict) else None
-        text = _read_text(message["content"], index) if role is not None and message.get("content") is not None else ""
-        if role in SYSTEM_ROLES:
-            persona += [text] if text else []
-        elif isinstance(role, str) and role in TURN_ROLES:
-            turns.append(Turn(TURN_ROLES[role], text))
-        else:
+        if not isinstance(role, str) or role not in TURN_ROLES.keys() | SYSTEM_ROLES:
             raise ApiError("The role of a message is unknown.", param=f"messages.{index}.role")
+        text = "" if message.get("content") is None else _read_text(message["content"], index)
+        if role in TURN_ROLES:
+            turns.append(Turn(TURN_ROLES[role], text))
+        elif text:
+            persona.append(text)
     return persona, turns
 
 
