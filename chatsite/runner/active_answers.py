@@ -35,7 +35,8 @@ class ActiveAnswer:
     """One answer that the engine writes.
 
     `request_id` is its number for the engine. `news` are the events since the last write, and `unsaved` is what that
-    write was about until it is known to be stored. `last_seq` is the number of the last chunk.
+    write was about until it is known to be stored. `last_seq` is the number of the last chunk. One that an endpoint
+    writes `is_remote`.
     """
 
     generation_id: int
@@ -43,6 +44,7 @@ class ActiveAnswer:
     attempts: int
     turns: tuple[Turn, ...]
     last_seq: int
+    is_remote: bool = False
     news: GenerationUpdate = field(init=False)
     unsaved: GenerationUpdate | None = None
     cancel_requested: bool = False
@@ -118,10 +120,20 @@ class ActiveAnswers:
     def __len__(self) -> int:
         return len(self._by_generation)
 
+    @property
+    def local_count(self) -> int:
+        """The number of answers that are written here, and not by endpoints."""
+        return sum(not answer.is_remote for answer in self._by_generation.values())
+
     def add(self, claim: ClaimedGeneration) -> ActiveAnswer:
         """Add a claimed generation, under a new request number. An older answer of it has to be removed first."""
         answer = ActiveAnswer(
-            claim.generation_id, next(self._request_ids), claim.attempts, claim.messages, claim.last_seq
+            claim.generation_id,
+            next(self._request_ids),
+            claim.attempts,
+            claim.messages,
+            claim.last_seq,
+            is_remote=bool(claim.endpoint),
         )
         self._by_generation[answer.generation_id] = self._by_request[answer.request_id] = answer
         return answer

@@ -23,12 +23,14 @@ from chatsite.models import RunnerState
 from chatsite.runner.active_answers import ActiveAnswer, ActiveAnswers
 from chatsite.runner.cleanup import Cleanup
 from chatsite.runner.clock_watch import ClockWatch
+from chatsite.runner.endpoint_manager import EndpointManager
 from chatsite.runner.engine_loading import EngineLoad
 from chatsite.runner.import_process import ImportProcess
 from chatsite.runner.model_manager import ModelManager
 from chatsite.runner.title_writer import TitleWriter
-from chatsite.services.chat import generation_leases, title_requests, waiting_messages
+from chatsite.services.chat import claim_selection, generation_leases, title_requests, waiting_messages
 from chatsite.services.chat.chat_settings import NUMERIC_OPTIONS
+from chatsite.services.chat.claim_selection import RunnerModels
 from chatsite.services.chat.generation_leases import ClaimedGeneration
 from chatsite.services.chat.generations import QueueLimits
 from chatsite.services.models import runners
@@ -53,13 +55,20 @@ class Runner:
     """
 
     def __init__(
-        self, app: Flask, engine: Engine, stop: threading.Event, *, model_manager: ModelManager | None = None
+        self,
+        app: Flask,
+        engine: Engine,
+        stop: threading.Event,
+        *,
+        model_manager: ModelManager | None = None,
+        endpoint_manager: EndpointManager | None = None,
     ) -> None:
         self.owner = secrets.token_hex(8)
         self._app = app
         self._engine = engine
         self._stop = stop
         self._model_manager = model_manager
+        self._endpoint_manager = endpoint_manager
         self._tick_seconds = app.config["TICK_MS"] / 1000
         self._lease_seconds: float = app.config["LEASE_SECONDS"]
         self._max_attempts: int = app.config["MAX_ATTEMPTS"]
@@ -155,6 +164,8 @@ class Runner:
         may_reap = self._clock_watch.may_judge
         if self._model_manager:
             self._model_manager.poll(is_ready, may_reap=may_reap)
+        if self._endpoint_manager:
+            self._endpoint_manager.poll(self.owner)
         self._import_process.poll(may_reap=may_reap)
         self._cleanup.poll()
 
@@ -199,14 +210,34 @@ class Runner:
         self._engine.cancel(answer.request_id)
 
     def _claim_work(self) -> None:
-        free_slots = self._engine.capacity - len(self._answers)
+        free_slots = self._engine.capacity - self._answers.local_count
         may_reap = self._clock_watch.may_judge
-        if free_slots <= 0 or not generation_leases.has_work(self._lease_seconds, may_reap=may_reap):
+        models = self._list_models()
+        if (free_slots <= 0 and not models.endpoints) or not generation_leases.has_work(
+            self._lease_seconds, may_reap=may_reap
+        ):
+            return
+        # Without a waiting one there is something to reap.
+        if generation_leases.has_work(may_reap=False) and not claim_selection.has_claimable(
+            models, max_local=free_slots, lease_seconds=self._lease_seconds
+        ):
             return
         for claim in generation_leases.claim(
-            self.owner, free_slots, self._lease_seconds, max_attempts=self._max_attempts, may_reap=may_reap
+            self.owner,
+            free_slots,
+            self._lease_seconds,
+            max_attempts=self._max_attempts,
+            may_reap=may_reap,
+            models=models,
         ):
             self._start_answer(claim)
+
+    def _list_models(self) -> RunnerModels:
+        """Return what this runner can answer with."""
+        local = self._model_manager.local_models if self._model_manager else frozenset()
+        if self._endpoint_manager is None:
+            return RunnerModels(local)
+        return RunnerModels(local, self._endpoint_manager.known, self._endpoint_manager.reached)
 
     def _claim_title(self) -> None:
         is_idle = not len(self._answers) and not generation_leases.has_work(may_reap=False)
@@ -220,6 +251,9 @@ class Runner:
             self._discard(older)
         answer = self._answers.add(claim)
         log.info("generation_claimed", generation=claim.generation_id, attempt=claim.attempts)
+        if claim.refusal:
+            answer.fail(claim.refusal)
+            return
         try:
             self._engine.submit(self._build_request(claim, answer.request_id))
         except Exception as error:
@@ -243,6 +277,7 @@ class Runner:
             options=replace(self._default_options, preset=_find_preset(claim), **overrides),
             persona=claim.instructions,
             model=claim.model or "",
+            kept_chars=claim.kept_chars,
         )
 
     def _heartbeat(
@@ -251,7 +286,17 @@ class Runner:
         # Ticks are much shorter than leases. Other states are reported each time, because their progress changes.
         if state is RunnerState.READY and time.monotonic() < self._next_heartbeat_at:
             return
-        runners.heartbeat(self.owner, self._engine.model, state, progress=progress, error=reason)
+        # While it loads, nothing is left to this runner that another one can answer.
+        models = self._list_models() if state is RunnerState.READY else RunnerModels()
+        runners.heartbeat(
+            self.owner,
+            self._engine.model,
+            state,
+            progress=progress,
+            error=reason,
+            local_models=models.local,
+            reached_endpoints=models.reached,
+        )
         self._next_heartbeat_at = time.monotonic() + self._lease_seconds / HEARTBEATS_PER_LEASE
 
     def _shut_down(self) -> None:
@@ -266,6 +311,8 @@ class Runner:
         steps.append(lambda: runners.deregister(self.owner))
         if self._model_manager:
             steps.append(self._model_manager.close)
+        if self._endpoint_manager:
+            steps.append(self._endpoint_manager.close)
         for step in (*steps, self._import_process.close, self._database_watch.close):
             self._run_in_context(step)
 

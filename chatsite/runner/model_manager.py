@@ -15,11 +15,13 @@ import structlog
 from chatsite.engine.catalog import catalog
 from chatsite.engine.catalog.catalog import PREFERRED_MODEL, CatalogEntry, HubSource
 from chatsite.engine.downloads import hub, weights
+from chatsite.engine.downloads.weights import Weights
 from chatsite.engine.model_pool import ModelPool
 from chatsite.engine.types import ModelStatus
 from chatsite.errors import ChatsiteError, ModelLoadError, reason_of
 from chatsite.models import ModelState, RequestedAction
 from chatsite.runner.download_process import DownloadProcess, build_environment
+from chatsite.runner.model_setting import configured_model
 from chatsite.services.models import catalog as cards
 from chatsite.services.models import status
 from chatsite.services.models.status import RUNNING_STATES, WeightsStatus
@@ -44,10 +46,13 @@ class ModelManager:
         self._models_folder: Path = config["MODELS"]
         self._custom_models_file: Path = config["CUSTOM_MODELS_FILE"]
         listed_models = catalog.list_entries(self._custom_models_file)
-        configured = catalog.resolve_entry(config["DEFAULT_MODEL"], self._custom_models_file)
-        self._entries = listed_models if configured in listed_models else (*listed_models, configured)
+        configured = configured_model(config)
+        is_listed = configured in listed_models or configured.is_remote
+        self._entries = listed_models if is_listed else (*listed_models, configured)
         self._config = cards.read_catalog_config(config)
         self._followed_default = ""
+        # What this runner can load, as of the last scan.
+        self.local_models: frozenset[str] = frozenset()
         self._may_download_default: bool = self._config.is_auto and config["AUTO_PULL"]
         self._environment = build_environment(config)
         self._download: DownloadProcess | None = None
@@ -105,20 +110,21 @@ class ModelManager:
             loaded_model.model for loaded_model in self._pool.list_statuses() if loaded_model.failure_reason
         }
         saved_states = status.all_download_states()
+        here = set()
         for entry in self._entries:
-            if (
-                entry.source
-                and entry.name not in failed_names
-                and not (self._download and self._download.name == entry.name)
-            ):
-                self._reconcile_entry(entry, saved_states.get(entry.name))
+            installed = weights.find_local(entry, self._models_folder) if entry.source else None
+            if installed or entry.source is None:
+                here.add(entry.name)
+            is_downloading = self._download is not None and self._download.name == entry.name
+            if entry.source and entry.name not in failed_names and not is_downloading:
+                self._reconcile_entry(entry, installed, saved_states.get(entry.name))
+        self.local_models = frozenset(here)
         if self._download is None and may_reap:
             # The runner that downloaded these has ended, so this one continues the first of them.
             for name in status.reap(STALLED_SECONDS)[:1]:
                 self._start_download(name)
 
-    def _reconcile_entry(self, entry: CatalogEntry, saved_state: ModelState | None) -> None:
-        installed = weights.find_local(entry, self._models_folder)
+    def _reconcile_entry(self, entry: CatalogEntry, installed: Weights | None, saved_state: ModelState | None) -> None:
         if installed and saved_state is not ModelState.READY:
             status.finish(entry.name, WeightsStatus(ModelState.READY, revision=installed.revision or None))
         elif not installed and saved_state is ModelState.READY:

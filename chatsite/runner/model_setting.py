@@ -7,22 +7,24 @@ from typing import Any
 
 from chatsite.config import ConfigError
 from chatsite.engine.catalog.catalog import CatalogEntry, list_entries, resolve_entry
+from chatsite.engine.catalog.endpoints import load_endpoints
 from chatsite.errors import ModelLoadError, gettext_noop
 
 UNUSABLE_MODEL = gettext_noop("%(variable)s=%(text)s cannot be used: %(reason)s")
 
 
 def configured_model(config: Mapping[str, Any]) -> CatalogEntry:
-    """Return the catalog entry of the setting DEFAULT_MODEL.
+    """Return the catalog entry of the setting DEFAULT_MODEL, which may be a model of a configured endpoint.
 
     Raises ConfigError if the catalog does not contain it, or if the file of custom models is invalid.
     """
     try:
         list_entries(config["CUSTOM_MODELS_FILE"])
+        configured = load_endpoints(config["CUSTOM_MODELS_FILE"], config["ENDPOINT"])
     except ModelLoadError as error:
         raise ConfigError("%(reason)s", reason=error.params["reason"]) from error
     try:
-        return resolve_entry(config["DEFAULT_MODEL"], config["CUSTOM_MODELS_FILE"])
+        return resolve_entry(config["DEFAULT_MODEL"], config["CUSTOM_MODELS_FILE"], configured)
     except ModelLoadError as error:
         text, reason = repr(config["DEFAULT_MODEL"]), error.params["reason"]
         raise ConfigError(UNUSABLE_MODEL, variable="CHATSITE_DEFAULT_MODEL", text=text, reason=reason) from error

@@ -14,7 +14,13 @@ from chatsite.app import create_bare_app
 from chatsite.child_process import exit_with_parent
 from chatsite.database import close_connections
 from chatsite.engine import memory
-from chatsite.engine.catalog.catalog import AUTO_MODEL, PREFERRED_MODEL, CatalogEntry, resolve_entry
+from chatsite.engine.catalog.catalog import (
+    AUTO_MODEL,
+    PREFERRED_MODEL,
+    CatalogEntry,
+    EndpointSource,
+    resolve_entry,
+)
 from chatsite.engine.fair_lock import FairLock
 from chatsite.engine.local import create_engine, estimate_memory
 from chatsite.engine.model_pool import ModelPool
@@ -22,6 +28,7 @@ from chatsite.engine.outbox import Outbox
 from chatsite.engine.types import Engine
 from chatsite.errors import ModelLoadError
 from chatsite.runner.download_process import build_environment, download_and_wait
+from chatsite.runner.endpoint_manager import EndpointManager
 from chatsite.runner.loop import Runner
 from chatsite.runner.model_manager import ModelManager
 from chatsite.runner.model_setting import configured_model
@@ -43,20 +50,36 @@ def run() -> NoReturn:
     os.nice(NICENESS)
     exit_with_parent(stop.set, stop)
     app = create_bare_app({"SQLITE_SYNCHRONOUS": "NORMAL"})
-    engine = build_model_pool(app.config)
-    was_asked = Runner(app, engine, stop, model_manager=ModelManager(app.config, engine)).run()
+    configured_model(app.config)
+    endpoint_manager = EndpointManager(app.config)
+    engine = build_model_pool(app.config, endpoint_manager)
+    model_manager = ModelManager(app.config, engine)
+    runner = Runner(app, engine, stop, model_manager=model_manager, endpoint_manager=endpoint_manager)
+    was_asked = runner.run()
     close_connections(app)
     _exit_now(0 if was_asked else 1)
 
 
-def build_model_pool(config: Mapping[str, Any]) -> ModelPool:
-    """Build the empty model pool of an app. Raises ConfigError if the setting DEFAULT_MODEL names no model."""
+def build_model_pool(config: Mapping[str, Any], endpoint_manager: EndpointManager | None = None) -> ModelPool:
+    """Build the empty model pool of an app, for models here and at endpoints.
+
+    Raises ConfigError if the setting DEFAULT_MODEL names no model.
+    """
     models_folder, custom_models_file, precision = config["MODELS"], config["CUSTOM_MODELS_FILE"], config["PRECISION"]
     configured = configured_model(config)
+    endpoint_manager = endpoint_manager or EndpointManager(config)
     budget_bytes = config["MODEL_MEMORY_MB"] * 1_000_000 or memory.total_bytes() // 2
     compute_lock, environment = FairLock(), build_environment(config)
 
+    def find_entry(name: str) -> CatalogEntry:
+        remote = endpoint_manager.find_entry(name)
+        return remote or (configured if name == configured.name else resolve_entry(name, custom_models_file))
+
     def build_engine(entry: CatalogEntry, outbox: Outbox) -> Engine:
+        if isinstance(entry.source, EndpointSource):
+            from chatsite.engine.remote.engine import RemoteEngine
+
+            return RemoteEngine(entry, endpoint_manager.get_client(entry.source.endpoint), outbox)
         return create_engine(
             entry,
             models_folder,
@@ -68,13 +91,15 @@ def build_model_pool(config: Mapping[str, Any]) -> ModelPool:
             download_model=lambda name, report: download_and_wait(name, report, environment),
         )
 
-    return ModelPool(
+    pool = ModelPool(
         [*_preferred_models(config, budget_bytes), configured],
-        find_entry=lambda name: configured if name == configured.name else resolve_entry(name, custom_models_file),
+        find_entry=find_entry,
         create_engine=build_engine,
         estimate_bytes=lambda entry: estimate_memory(entry, models_folder, precision),
         budget_bytes=budget_bytes,
     )
+    endpoint_manager.attach(pool)
+    return pool
 
 
 def _preferred_models(config: Mapping[str, Any], budget_bytes: int) -> list[CatalogEntry]:

@@ -19,14 +19,19 @@ from chatsite.errors import ChatsiteError
 from chatsite.models import EndpointState, Generation, Runner, Status, StoredEndpoint
 from chatsite.services import leases
 from chatsite.services.chat import generations
+from chatsite.services.models import runners
 
 
 @dataclass(frozen=True)
 class RunnerModels:
-    """What a runner can answer with: its `local` models, and the names of the `endpoints` that it reaches."""
+    """What a runner can answer with: its `local` models, and the names of the `endpoints` that it knows.
+
+    The ones that answered it last are `reached`.
+    """
 
     local: frozenset[str] = frozenset()
     endpoints: frozenset[str] = frozenset()
+    reached: frozenset[str] = frozenset()
 
     def find_endpoint(self, model: str | None) -> str:
         """Return the name of the endpoint that a model belongs to, or an empty string."""
@@ -35,7 +40,7 @@ class RunnerModels:
 
     def can_answer(self, model: str | None) -> bool:
         """Return whether the runner has a model; any runner has one for those who name none."""
-        return not model or model in self.local or bool(self.find_endpoint(model))
+        return not model or model in self.local or self.find_endpoint(model) in self.reached
 
 
 @dataclass(frozen=True)
@@ -66,15 +71,17 @@ def select_claimable(
     query = select(Generation.id, Generation.model).where(Generation.id.in_(generation_ids))
     model_by_id: dict[int, str | None] = {row.id: row.model for row in db.session.execute(query)}
     places = _EndpointPlaces({models.find_endpoint(model) for model in model_by_id.values()} - {""}, tx)
-    is_left_to_others = not all(map(models.can_answer, model_by_id.values()))
-    others = _list_others(lease_seconds) if is_left_to_others else []
+    is_all_ours = all(map(models.can_answer, model_by_id.values()))
+    others = [] if is_all_ours else _list_others(lease_seconds)
     selected: list[Selected] = []
     for id_ in generation_ids:
         model = model_by_id.get(id_)
+        if not models.can_answer(model) and any(other.can_answer(model) for other in others):
+            continue
         endpoint = models.find_endpoint(model)
         if endpoint:
             selected += places.take(id_, endpoint)
-        elif max_local > 0 and (models.can_answer(model) or not any(other.can_answer(model) for other in others)):
+        elif max_local > 0:
             max_local -= 1
             selected.append(Selected(id_))
     return selected
@@ -123,6 +130,6 @@ class _EndpointPlaces:
 
 def _list_others(lease_seconds: float) -> list[RunnerModels]:
     """Return what the living runners can answer with; one that did not say counts for nothing."""
-    is_alive = Runner.heartbeat_at.between(leases.lease_end(-lease_seconds), leases.lease_end(lease_seconds))
-    rows = db.session.execute(select(Runner.models, Runner.endpoints).where(is_alive))
-    return [RunnerModels(frozenset(row.models or ()), frozenset(row.endpoints or ())) for row in rows]
+    rows = db.session.execute(select(Runner.models, Runner.endpoints).where(runners.is_alive(lease_seconds)))
+    reached = [(frozenset(row.models or ()), frozenset(row.endpoints or ())) for row in rows]
+    return [RunnerModels(local, endpoints, endpoints) for local, endpoints in reached]

@@ -18,7 +18,7 @@ from chatsite.errors import ChatsiteError
 from chatsite.models import EndpointDiscovery, EndpointState, StoredEndpoint
 from chatsite.services import leases
 from chatsite.services.models.catalog import CatalogConfig
-from chatsite.services.models.endpoints import DISCOVERY_ID, MAX_LOOKING, list_cards, load_configured
+from chatsite.services.models.endpoints import DISCOVERY_ID, MAX_LOOKING, load_configured, read_models
 
 # A runner that has looked for so long without an end is dead.
 DISCOVERY_LEASE_SECONDS = 15.0
@@ -37,15 +37,36 @@ class EndpointFacts:
     max_answers: int = 1
 
 
-def list_endpoints(config: CatalogConfig) -> dict[str, tuple[Endpoint, bool, dict[str, Any]]]:
-    """Return the endpoints of this site by name: each, whether a check is requested, and its stored capabilities.
+@dataclass(frozen=True)
+class KnownEndpoint:
+    """An endpoint of this site, and whether the owner wants it to be asked again."""
 
-    Raises ModelLoadError if the file of custom models is invalid.
-    """
-    return {
-        card.name: (card.endpoint, card.is_checking, dict(card.stored.capabilities) if card.stored else {})
-        for card in list_cards(config)
-    }
+    endpoint: Endpoint
+    check_requested: bool = False
+
+
+def list_known(config: CatalogConfig) -> list[KnownEndpoint]:
+    """Return the endpoints of this site. Raises ModelLoadError if the file of custom models is invalid."""
+    columns = (StoredEndpoint.family, StoredEndpoint.max_answers, StoredEndpoint.is_added)
+    query = select(StoredEndpoint.name, StoredEndpoint.url, StoredEndpoint.check_requested, *columns)
+    rows = {row.name: row for row in db.session.execute(query.order_by(StoredEndpoint.name))}
+    known = []
+    for endpoint in load_configured(config):
+        row = rows.pop(endpoint.name, None)
+        known.append(KnownEndpoint(endpoint, row is not None and row.url == endpoint.url and row.check_requested))
+    for row in rows.values():
+        if row.is_added:
+            endpoint = Endpoint(row.name, row.url, row.family, max_answers=row.max_answers)
+            known.append(KnownEndpoint(endpoint, row.check_requested))
+    return known
+
+
+def find_facts(endpoint: Endpoint) -> EndpointFacts | None:
+    """Return what is stored about an endpoint, or None if no runner has asked it yet."""
+    row = db.session.get(StoredEndpoint, endpoint.name)
+    if row is None or row.url != endpoint.url or row.checked_at is None:
+        return None
+    return EndpointFacts(row.family, read_models(row.models), row.capabilities, row.max_answers)
 
 
 def claim_discovery() -> bool:
