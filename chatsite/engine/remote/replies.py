@@ -1,0 +1,89 @@
+"""The body of a reply, piece by piece: a stream of events, lines of JSON, or one JSON if a server does not stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+
+import httpx2
+
+from chatsite.engine.remote.stream_parts import (
+    GarbageError,
+    LineSplitter,
+    StreamPart,
+    parse_completion,
+    parse_event_line,
+    parse_ollama_line,
+)
+
+STREAM_TYPES = ("text/event-stream", "application/x-ndjson")
+MAX_WHOLE_BYTES = 16 << 20
+
+
+async def iter_parts(response: httpx2.Response, *, is_native_ollama: bool) -> AsyncIterator[StreamPart]:
+    """Yield the parts of an answer, and an empty part for each piece of the body: a sign of life.
+
+    Raises GarbageError for what no server of models writes, and what httpx2 raises when the connection breaks.
+    """
+    content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "text/html":
+        raise GarbageError("a page")
+    parse_line = parse_ollama_line if is_native_ollama else parse_event_line
+    # Some servers name the type of a stream wrongly, and some do not stream: the first character tells.
+    if content_type in STREAM_TYPES or is_native_ollama:
+        parts = _iter_lines(response.aiter_bytes(), LineSplitter(), parse_line)
+    else:
+        parts = _iter_unnamed(response, parse_line)
+    async for each in parts:
+        yield each
+
+
+async def _iter_unnamed(
+    response: httpx2.Response, parse_line: Callable[[str], StreamPart | None]
+) -> AsyncIterator[StreamPart]:
+    """Yield the parts of a body of another type, which is one JSON if it begins like one."""
+    chunks = response.aiter_bytes()
+    beginning = b""
+    async for chunk in chunks:
+        beginning += chunk
+        if beginning.strip():
+            break
+        yield StreamPart()
+    if beginning.lstrip().startswith(b"{"):
+        async for each in _read_whole(beginning, chunks):
+            yield each
+        return
+    splitter = LineSplitter()
+    for line in splitter.push_bytes(beginning):
+        if (part := parse_line(line)) is not None:
+            yield part
+    async for each in _iter_lines(chunks, splitter, parse_line):
+        yield each
+
+
+async def _iter_lines(
+    chunks: AsyncIterator[bytes], splitter: LineSplitter, parse_line: Callable[[str], StreamPart | None]
+) -> AsyncIterator[StreamPart]:
+    async for chunk in chunks:
+        yield StreamPart()
+        for line in splitter.push_bytes(chunk):
+            if (part := parse_line(line)) is not None:
+                yield part
+    for line in splitter.flush_bytes():
+        if (part := parse_line(line)) is not None:
+            yield part
+
+
+async def _read_whole(beginning: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[StreamPart]:
+    content = beginning
+    async for chunk in chunks:
+        content += chunk
+        if len(content) > MAX_WHOLE_BYTES:
+            raise GarbageError("a reply without an end")
+        yield StreamPart()
+    try:
+        record = json.loads(content)
+    except (ValueError, RecursionError):
+        raise GarbageError("no JSON") from None
+    yield parse_completion(record)
+    yield StreamPart(is_last=True)
