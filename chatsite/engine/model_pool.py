@@ -1,7 +1,8 @@
 """Several models in memory within a budget: load what is asked for, unload what was used least recently.
 
 A request for a model that is not in memory waits while that is loaded by a thread of its own, and the others go on. If
-there is no room until an answer is finished, all later requests wait too, so that each model has its turn.
+there is no room until an answer is finished, all later requests wait too, so that each model has its turn. Models of
+endpoints take no memory here: they are ready at once, and neither wait for others nor make them wait.
 """
 
 from __future__ import annotations
@@ -63,9 +64,12 @@ class ModelPool:
 
     @property
     def capacity(self) -> int:
-        """The number of requests that can be submitted; those that wait for a model take no place from others."""
+        """The number of requests for models of this machine that can be submitted.
+
+        Those that wait for a model take no place from others. Requests for models of endpoints can always be submitted.
+        """
         with self._lock:
-            pool_entries = list(self._pool_entries.values())
+            pool_entries = [each for each in self._pool_entries.values() if not each.entry.is_remote]
             loaded_capacity = sum(pool_entry.engine.capacity for pool_entry in pool_entries if pool_entry.is_loaded)
             return max(1, loaded_capacity) + sum(
                 len(pool_entry.pending_requests) for pool_entry in pool_entries if not pool_entry.is_loaded
@@ -195,12 +199,21 @@ class ModelPool:
         entry = self._find_entry(name)
         if name in self._unloading:
             raise _unloading_error(entry)
+        if entry.is_remote:
+            return self._add_remote(entry)
         estimated_bytes = self._estimate_bytes(entry)
         if estimated_bytes > self._budget_bytes:
             raise _too_large_error(entry, estimated_bytes, self._budget_bytes)
         self._failures.pop(name, None)
         self._pool_entries[name] = PoolEntry(entry, self._create_engine(entry, self._outbox), estimated_bytes)
         return self._pool_entries[name]
+
+    def _add_remote(self, entry: CatalogEntry) -> PoolEntry:
+        """Add a model of an endpoint, which is ready at once."""
+        engine = self._create_engine(entry, self._outbox)
+        engine.load(lambda progress: None)
+        self._pool_entries[entry.name] = PoolEntry(entry, engine, is_loaded=True)
+        return self._pool_entries[entry.name]
 
     def _schedule_loads(self) -> None:
         """Start the next load if there is room, and hand pending requests to the loaded engines."""
@@ -217,7 +230,7 @@ class ModelPool:
                     target=self._load_in_thread, args=(next_entry,), name="model-load", daemon=True
                 ).start()
         for pool_entry in self._pool_entries.values():
-            if pool_entry.is_loaded and not is_full:
+            if pool_entry.is_loaded and (not is_full or pool_entry.entry.is_remote):
                 pool_entry.submit_pending()
 
     def _evict_for(self, next_entry: PoolEntry) -> bool:
@@ -229,7 +242,7 @@ class ModelPool:
             idle_entries = [
                 pool_entry
                 for pool_entry in self._pool_entries.values()
-                if pool_entry.is_loaded and not pool_entry.running_ids
+                if pool_entry.is_loaded and not pool_entry.running_ids and not pool_entry.entry.is_remote
             ]
             if not idle_entries:
                 return False
