@@ -93,3 +93,11 @@ class EndpointConfiguredError(ChatsiteError):
     code = "endpoint_configured"
     status = 409
     message_template = gettext_noop("This server is set by CHATSITE_ENDPOINT or models.toml.")
+
+
+class EndpointManagementDisabledError(ChatsiteError):
+    """Visitors may not manage endpoints on this site."""
+
+    code = "endpoint_management_disabled"
+    status = 403
+    message_template = gettext_noop("Servers are managed on the server's command line: chatsite models discover.")

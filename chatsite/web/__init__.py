@@ -42,7 +42,7 @@ from chatsite.web.core import (
 )
 from chatsite.web.core import preferences as core_preferences
 from chatsite.web.core import shortcuts as core_shortcuts
-from chatsite.web.models import models, picker
+from chatsite.web.models import endpoints, models, picker
 from chatsite.web.organize import archive, bulk_actions, tags, trash, undo
 from chatsite.web.personas import personas
 from chatsite.web.search import chat_search, palette, search
@@ -66,7 +66,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     answer_menus.bp,
     *(read_marks.bp, settings.bp, drafts.bp, temporary.bp, first_run.bp, outlines.bp, branches.bp, chat_search.bp),
     waiting_messages.bp,
-    *(models.bp, model_choice.bp, personas.bp),
+    *(models.bp, endpoints.bp, model_choice.bp, personas.bp),
     *(archive.bp, trash.bp, tags.bp, bulk_actions.bp, undo.bp),
     *(search.bp, palette.bp, shares.bp, public.bp, exports.bp, printing.bp, imports.bp, dropped_files.bp),
     *(

@@ -73,6 +73,7 @@ CODES = [
     "endpoint_key_invalid",
     "endpoint_key_missing",
     "endpoint_key_rejected",
+    "endpoint_management_disabled",
     "endpoint_model_missing",
     "endpoint_not_found",
     "endpoint_paused",

@@ -47,6 +47,12 @@ PUBLIC = {
     "palette.show",
     "shortcuts.show",
     "dropped_files.show",
+    # Only who may manage models adds and removes servers: `test_endpoint_routes.py`.
+    "endpoints.index",
+    "endpoints.discover",
+    "endpoints.create",
+    "endpoints.check",
+    "endpoints.destroy",
     "models.show_status",
     "models.index",
     "models.show",

@@ -19,6 +19,7 @@ from tests.support.web_fixtures import WebClient
 OTHER_ENDPOINTS = {
     *("archive.archive", "archive.pin", "archive.unarchive", "archive.unpin", "bulk_actions.create"),
     *("comparisons.create", "conversations.destroy", "conversations.update", "imports.destroy", "model_choice.update"),
+    *("endpoints.check", "endpoints.create", "endpoints.destroy", "endpoints.discover"),
     *("first_run.destroy", "models.choose", "read_marks.update"),
     # A message that waits was let in when it was written; it is posted sooner, or not at all.
     *("waiting_messages.create", "waiting_messages.destroy"),

@@ -16,6 +16,7 @@ from chatsite.web.core.identity import current_user
 from chatsite.web.core.open_conversation import ConversationMenu
 from chatsite.web.core.page_view import PageView
 from chatsite.web.models.advice import LanguageHint, find_language_hint, has_better_model
+from chatsite.web.models.endpoint_views import describe_leaving
 from chatsite.web.models.settings_form import requested_persona
 from chatsite.web.models.starters import Starter, list_starters
 from chatsite.web.models.views import find_next_model
@@ -26,7 +27,8 @@ class WelcomeView:
     """The content of the front page: the model, the persona, and suggestions for a first message.
 
     `persona` is the one with which the conversation starts. `has_better_model` says that the reader can get a model
-    that answers better; `language_hint`, that this one does not speak the reader's language.
+    that answers better; `language_hint`, that this one does not speak the reader's language. `destination` says where
+    words go that leave this computer.
     """
 
     card: ModelCard | None
@@ -35,6 +37,7 @@ class WelcomeView:
     persona: Persona | BuiltInPersona | None = None
     has_better_model: bool = False
     language_hint: LanguageHint | None = None
+    destination: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,7 @@ def build_welcome() -> WelcomeView:
         persona,
         has_better_model=has_better_model(card),
         language_hint=find_language_hint(card),
+        destination=describe_leaving(card),
     )
 
 

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from chatsite.models import Conversation, Message, Persona, Share
 from chatsite.rendering.languages import guess_language
 from chatsite.services.models.catalog import ModelCard
+from chatsite.services.models.endpoints import EndpointCard
 
 
 class StripIndentation(Extension):
@@ -50,11 +51,13 @@ def register_macros(app: Flask) -> None:
     app.jinja_env.globals["ui"] = app.jinja_env.get_template("components/ui.html").module
 
 
-def dom_id(entity: Message | Conversation | Persona | Share | ModelCard, part: str = "") -> str:
+def dom_id(entity: Message | Conversation | Persona | Share | ModelCard | EndpointCard, part: str = "") -> str:
     """Return the element id of an entity or of a `part` of it; templates and tests get ids only from here."""
     if isinstance(entity, ModelCard):
         # Names of models may contain dots and slashes, which have a meaning in CSS selectors.
         kind, name = "model", re.sub(r"[^a-z0-9-]", lambda match: f"_{ord(match[0]):x}_", entity.name)
+    elif isinstance(entity, EndpointCard):
+        kind, name = "endpoint", entity.name
     else:
         kind, name = type(entity).__name__.lower(), entity.public_id
     return "-".join(filter(None, [kind, name, part]))

@@ -57,8 +57,10 @@ def find_best(cards: Sequence[ModelCard], language: str = "") -> Recommendation 
 
 def has_better_model(card: ModelCard | None) -> bool:
     """Return whether whoever sees this page can get a better assistant for this machine than the model of `card`."""
-    best = find_best(catalog.list_cards(catalog_config())) if may_manage_models() else None
-    return best is not None and card is not None and best.card.entry.parameter_count > card.entry.parameter_count
+    if card is None or card.entry.is_remote or not may_manage_models():
+        return False
+    best = find_best(catalog.list_cards(catalog_config()))
+    return best is not None and best.card.entry.parameter_count > card.entry.parameter_count
 
 
 def load_offers() -> OffersView | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Flask, request
@@ -21,6 +21,7 @@ from chatsite.services.models.catalog import ModelCard
 from chatsite.services.models.choice import BEAM_FAMILIES, ModelChoice
 from chatsite.web.core.identity import catalog_config, current_user
 from chatsite.web.models import settings_form
+from chatsite.web.models.endpoint_views import describe_destination
 
 # Name and meaning of each preset: for families that use beam search by default, for the ones that do one task for each
 # message, and for all others.
@@ -48,12 +49,27 @@ PRESET_LABELS_BY_FAMILY = {"text-to-text": TASK_PRESETS, **dict.fromkeys(BEAM_FA
 
 @dataclass(frozen=True)
 class Option:
-    """An option of the model picker: its `value` in a form, label, description, and whether it is selected."""
+    """An option of the model picker: its `value` in a form, label, description, and whether it is selected.
+
+    `number` counts the options of one kind. A model of another server has the `server`; its description says what is
+    known of that.
+    """
 
     value: str
     label: str
     description: str
     is_selected: bool
+    number: int = 0
+    server: str = ""
+
+
+@dataclass(frozen=True)
+class OptionGroup:
+    """The models of one server under its name, with a `note` about it; those that run here have neither."""
+
+    title: str
+    note: str
+    options: Sequence[Option]
 
 
 @dataclass(frozen=True)
@@ -72,6 +88,17 @@ class ModelPicker:
     persona: str = ""
     compare_options: tuple[Option, ...] = ()
     is_comparing: bool = False
+    server_notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def model_groups(self) -> list[OptionGroup]:
+        """The models by the servers that they run on, those of this one first."""
+        return self._group(self.models)
+
+    @property
+    def compare_groups(self) -> list[OptionGroup]:
+        """The models to compare, grouped in the same way."""
+        return self._group(self.compare_options)
 
     @property
     def compared(self) -> list[Option]:
@@ -82,6 +109,13 @@ class ModelPicker:
     def can_compare_more(self) -> bool:
         """Return whether another model may be compared."""
         return len(self.compared) < comparisons.MAX_COMPARED
+
+    def _group(self, options: Sequence[Option]) -> list[OptionGroup]:
+        servers = dict.fromkeys(option.server for option in options)
+        return [
+            OptionGroup(server, self.server_notes.get(server, ""), [each for each in options if each.server == server])
+            for server in servers
+        ]
 
 
 def init_app(app: Flask) -> None:
@@ -164,13 +198,14 @@ def build_model_picker(conversation: Conversation | None) -> ModelPicker:
         model_title=model_title(model_name),
         preset=labels[Preset(selected_preset)][0],
         is_unavailable=selected_model is None,
-        models=_model_options(available_models, model_name),
+        models=_model_options(available_models, {model_name}),
         # The default preset is sent as an empty value and stored as None, so that a later change of it applies.
         presets=[
-            Option("" if key == default_preset else key, *labels[key], is_selected=key == selected_preset)
-            for key in Preset
+            Option("" if key == default_preset else key, *labels[key], key == selected_preset, number)
+            for number, key in enumerate(Preset, start=1)
         ],
         persona=_persona_label(conversation),
+        server_notes={card.endpoint.name: _server_note(card) for card in available_models if card.endpoint},
         **_requested_comparison(available_models, model_name),
     )
 
@@ -226,14 +261,27 @@ def _requested_comparison(available_models: Iterable[ModelCard], model_name: str
     selected = set(request.values.getlist("compare")) if is_requested else {model_name}
     left_out = request.args.get("without")
     is_comparing = is_requested and (left_out is None or len(selected - {left_out}) > 1)
-    options = tuple(
-        Option(card.name, card.entry.title, card.entry.purpose, card.name in selected - {left_out})
-        for card in available_models
-    )
+    options = tuple(_model_options(available_models, selected - {left_out}))
     return {"compare_options": options if len(options) > 1 else (), "is_comparing": is_comparing}
 
 
-def _model_options(available_models: Iterable[ModelCard], selected_name: str) -> list[Option]:
+def _model_options(available_models: Iterable[ModelCard], selected_names: Collection[str | None]) -> list[Option]:
     return [
-        Option(card.name, card.entry.title, card.entry.purpose, card.name == selected_name) for card in available_models
+        Option(
+            card.name,
+            card.entry.title,
+            "" if card.endpoint else card.entry.purpose,
+            card.name in selected_names,
+            number,
+            card.endpoint.name if card.endpoint else "",
+        )
+        for number, card in enumerate(available_models, start=1)
     ]
+
+
+def _server_note(card: ModelCard) -> str:
+    """Return where words go that are sent to the server of a model, and that it is away if it is."""
+    if card.endpoint is None:
+        return ""
+    destination = describe_destination(card.endpoint.endpoint)
+    return destination if card.error is None else " · ".join([gettext("does not answer now"), destination])

@@ -18,6 +18,13 @@ from chatsite.services.models.recommendation import Recommendation, estimate_spe
 from chatsite.web.core.identity import catalog_config, current_user, find_current_runner
 from chatsite.web.core.page_view import PageView
 from chatsite.web.models.advice import find_best, may_manage_models
+from chatsite.web.models.endpoint_views import (
+    EndpointsView,
+    build_endpoints_view,
+    describe_destination,
+    describe_leaving,
+    list_outside_hosts,
+)
 
 # Phases that end by themselves, so a card in one of them polls.
 IN_PROGRESS = {"waiting", "fetching", "converting", "loading", "removing"}
@@ -49,7 +56,8 @@ class ModelView:
 
     `context_window` describes the window in words, `free_bytes` is the free space on the disk. `has_no_runner` says
     that a request waits while no runner is alive. With `has_focus` the status gets the keyboard focus. A model that
-    `can_become_default` may be chosen for new conversations. `estimated_speed` is in tokens per second.
+    `can_become_default` may be chosen for new conversations. `estimated_speed` is in tokens per second. For a model
+    that runs elsewhere, `destination` says where words go.
     """
 
     card: ModelCard
@@ -62,6 +70,7 @@ class ModelView:
     free_bytes: int
     has_no_runner: bool
     can_become_default: bool
+    destination: str = ""
     estimated_speed: float | None = None
     has_focus: bool = False
 
@@ -73,12 +82,16 @@ class ModelView:
 
 @dataclass(frozen=True)
 class ComposerStatus:
-    """The line in the composer about the model: availability, progress between 0 and 1, and the error, if any."""
+    """The line in the composer about the model: availability, progress between 0 and 1, and the error, if any.
+
+    `destination` says where words go that leave this computer.
+    """
 
     card: ModelCard | None
     availability: str
     fraction: float | None
     error: ChatsiteError | None
+    destination: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,12 +105,15 @@ class ModelGroupView:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelsPage(PageView):
-    """All models of the catalog in groups, with the best one for this machine.
+    """All models of the catalog in groups, with the best one for this machine, and the servers that have others.
 
-    `is_in_progress` says that one of them is downloading, loading or being removed.
+    `is_in_progress` says that one of them is downloading, loading or being removed, or that a server is asked. Words
+    may go to the `outside_hosts`.
     """
 
     groups: Sequence[ModelGroupView]
+    endpoints: EndpointsView
+    outside_hosts: Sequence[str]
     best: Recommendation | None
     best_model: ModelView | None
     is_in_progress: bool
@@ -147,6 +163,7 @@ def build_model_view(card: ModelCard, free_bytes: int, has_focus: bool = False) 
         free_bytes=free_bytes,
         has_no_runner=status == "waiting" and find_current_runner() is None,
         can_become_default=status == "ready" and not card.is_default and may_manage and catalog_config().is_auto,
+        destination=describe_destination(card.endpoint.endpoint) if card.endpoint else "",
         has_focus=has_focus,
     )
 
@@ -154,7 +171,11 @@ def build_model_view(card: ModelCard, free_bytes: int, has_focus: bool = False) 
 def build_models_page(cards: Sequence[ModelCard], free_bytes: int) -> ModelsPage:
     """Build the page of all models, in the order of `cards`."""
     speeds = estimate_speeds(cards)
-    models = [replace(build_model_view(card, free_bytes), estimated_speed=speeds.get(card.name)) for card in cards]
+    local_cards = [card for card in cards if not card.entry.is_remote]
+    models = [
+        replace(build_model_view(card, free_bytes), estimated_speed=speeds.get(card.name)) for card in local_cards
+    ]
+    endpoints_view = build_endpoints_view()
     best = find_best(cards)
     grouped = [
         ModelGroupView(group.value, gettext(title), [model for model in models if model.card.entry.group is group])
@@ -162,9 +183,11 @@ def build_models_page(cards: Sequence[ModelCard], free_bytes: int) -> ModelsPage
     ]
     return ModelsPage(
         groups=[group for group in grouped if group.models],
+        endpoints=endpoints_view,
+        outside_hosts=list_outside_hosts([each.card for each in endpoints_view.endpoints]),
         best=best,
         best_model=next((model for model in models if best and model.card.name == best.card.name), None),
-        is_in_progress=any(model.is_in_progress for model in models),
+        is_in_progress=endpoints_view.is_in_progress or any(model.is_in_progress for model in models),
         free_bytes=free_bytes,
     )
 
@@ -172,6 +195,8 @@ def build_models_page(cards: Sequence[ModelCard], free_bytes: int) -> ModelsPage
 def load_composer_status(card: ModelCard | None) -> ComposerStatus:
     """Load the line of the composer about a model; `card` is None for a model that left the catalog."""
     runner = find_current_runner()
+    if card and card.endpoint:
+        return ComposerStatus(card, model_availability(card, runner), None, card.error, describe_leaving(card))
     fraction = card.progress if card and card.progress is not None else (runner.progress if runner else None)
     error = (card.error if card else None) or (runner.error if runner else None)
     return ComposerStatus(card, model_availability(card, runner), fraction, error)
@@ -242,6 +267,8 @@ def model_availability(card: ModelCard | None, runner: Runner | None) -> str:
     """
     if runner is None:
         return "missing"
+    if card and card.entry.is_remote:
+        return AVAILABILITY_BY_STATUS.get(model_status(card), "loading")
     if card and card.name == runner.model:
         return runner.state.value
     return AVAILABILITY_BY_STATUS.get(model_status(card), "away") if card else "away"
