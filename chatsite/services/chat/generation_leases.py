@@ -64,15 +64,15 @@ class GenerationUpdate:
 
     attempts: int
     text: str = ""
-    reasoning: str = ""
     new_tokens: int = 0
-    reasoning_tokens: int = 0
     prompt_report: dict[str, Any] | None = None
     status: Status | None = None
     finish_reason: str = ""
     error: ChatsiteError | None = None
     is_provisional: bool = False
     seq: int = 0
+    reasoning: str = ""
+    reasoning_tokens: int = 0
 
     @property
     def is_empty(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, select, tuple_
@@ -51,6 +52,7 @@ class GenerationSnapshot:
     reasoning: str = ""
     reasoning_tokens: int = 0
     reasoning_seconds: float | None = None
+    first_token_at: datetime | None = None
 
     @property
     def is_in_progress(self) -> bool:
@@ -123,6 +125,7 @@ def _snapshot_of(
         reasoning="".join(chunk.reasoning for chunk in chunks),
         reasoning_tokens=row.reasoning_tokens,
         reasoning_seconds=row.reasoning_seconds,
+        first_token_at=row.first_token_at,
     )
 
 

@@ -43,7 +43,8 @@ class Announcer:
 
     def __init__(self, message: Message, announced: int) -> None:
         # The answers of a comparison are written at the same time, and would interrupt each other.
-        self._is_silent = message.in_comparison or current_preferences().voice == "states"
+        self._is_one_of_many = message.in_comparison
+        self._is_silent = self._is_one_of_many or current_preferences().voice == "states"
         self.announced = announced
         self._announced_at = time.monotonic()
         self._sentences = _GrowingSentences(BlockStream())
@@ -51,6 +52,10 @@ class Announcer:
     def track_blocks(self, blocks: BlockStream) -> None:
         """Take the sentences to announce from `blocks` from now on."""
         self._sentences = _GrowingSentences(blocks)
+
+    def announce_thinking(self) -> str:
+        """Return the sentence that the model has begun to think; what it thinks is not announced."""
+        return "" if self._is_one_of_many else str(gettext("The model is thinking."))
 
     def next_announcement(self, snapshot: GenerationSnapshot) -> str:
         """Return the text to announce now: the queue position, or the sentences completed since the last call.

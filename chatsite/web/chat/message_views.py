@@ -12,7 +12,15 @@ from chatsite.i18n import format_day_heading, is_same_day
 from chatsite.models import Conversation, Generation, Message, Role
 from chatsite.rendering.process.render_budget import RenderBudget
 from chatsite.rendering.text import is_blank, shorten_line
-from chatsite.services.chat import comparisons, generations, message_pages, message_tree, reruns, variations
+from chatsite.services.chat import (
+    comparisons,
+    generations,
+    message_pages,
+    message_tree,
+    reasonings,
+    reruns,
+    variations,
+)
 from chatsite.services.chat.message_pages import MessagePage
 from chatsite.services.chat.message_tree import VersionPosition
 from chatsite.services.chat.prompt_report import ContextUsage
@@ -20,6 +28,7 @@ from chatsite.web.chat.announcements import count_announced
 from chatsite.web.chat.answer_menus import can_rate, can_regenerate, is_latest
 from chatsite.web.chat.comparison_views import ComparisonFoot, build_comparison_foot
 from chatsite.web.chat.failures import Failure, describe_failure
+from chatsite.web.chat.reasoning_views import ReasoningView, build_reasoning
 from chatsite.web.chat.signatures import Signature, build_signature
 from chatsite.web.chat.views import (
     GenerationStatus,
@@ -48,8 +57,8 @@ class MessageView:
     `pressed_direction` is the pager arrow that was just pressed and keeps the focus. `heading` is what a screen reader
     lists the message as. `day` is set where a question begins another day. `compared` are the answers of a comparison,
     shown side by side in place of this one, with `comparison_foot` below them. `is_blank` says that there is nothing to
-    be seen in `blocks`. `is_latest` says that the conversation ends with this answer: only then all that is done with
-    one is at hand.
+    be seen in `blocks`. `reasoning` is what the model thought before it answered. `is_latest` says that the
+    conversation ends with this answer: only then all that is done with one is at hand.
     """
 
     message: Message
@@ -61,6 +70,7 @@ class MessageView:
     blocks: Sequence[Markup] = ()
     is_blank: bool = False
     has_block_ids: bool = False
+    reasoning: ReasoningView | None = None
     status: GenerationStatus | None = None
     announced_count: int = 0
     summary: GenerationSummary | None = None
@@ -147,6 +157,7 @@ class _MessageViewBuilder:
         self._previous_times = message_pages.previous_times(messages)
         self._variations = variations.load(messages)
         ended_early = [each.id for each in messages if generations.can_retry(each) or generations.can_continue(each)]
+        self._reasonings = {**reasonings.load(messages)}
         self._followed = reruns.find_followed(ended_early)
         self._titles: dict[str, str] = {}
         self._budget = RenderBudget()
@@ -165,6 +176,7 @@ class _MessageViewBuilder:
             )
         if message.in_comparison and not is_single:
             answers = comparisons.list_compared(message)
+            self._reasonings |= reasonings.load(answers)
             compared = [self._build_answer(answer, position=None) for answer in answers]
             return MessageView(message, position, compared=compared, comparison_foot=build_comparison_foot(answers))
         return self._build_answer(message, position, pressed_direction=pressed_direction, is_single=is_single)
@@ -178,6 +190,8 @@ class _MessageViewBuilder:
         is_single: bool = False,
     ) -> MessageView:
         generation, is_followed = message.generation, message.id in self._followed
+        if message.in_comparison and is_single:
+            self._reasonings |= reasonings.load([message])
         is_in_progress = message.is_in_progress
         snapshot = find_snapshot(message) if is_in_progress else None
         return MessageView(
@@ -189,6 +203,7 @@ class _MessageViewBuilder:
             if is_in_progress
             else render_blocks(message.text, self._budget),
             is_blank=is_blank(message.text),
+            reasoning=build_reasoning(message, self._reasonings.get(message.id), snapshot),
             # Streams find blocks by their ids. A page with hundreds of finished blocks is smaller without ids.
             has_block_ids=is_in_progress or is_single,
             status=build_generation_status(snapshot) if is_in_progress else None,

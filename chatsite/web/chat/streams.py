@@ -1,9 +1,9 @@
 """The event stream of one answer: the text so far, then new text as it is written, then the finished message.
 
 A stream never owns the work. Opened again, in any tab or browser, it continues from the database. Each event is a set
-of `<hx-partial>` elements. Its id is `<generation>.<origin>.<finished blocks>.<announced sentences>`, so that a browser
-that reconnects receives only the rest. `origin` changes when the text starts over, as the provisional texts of a beam
-search do.
+of `<hx-partial>` elements. Its id is `<generation>.<origin>.<finished blocks>.<announced sentences>.<characters of
+reasoning>`, so that a browser that reconnects receives only the rest. `origin` changes when the text starts over, as
+the provisional texts of a beam search do.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from chatsite.web.chat.announcements import Announcer
 from chatsite.web.chat.conversation_views import build_finished
 from chatsite.web.chat.generation_watcher import GenerationWatcher
 from chatsite.web.chat.pages import render_finished_message
+from chatsite.web.chat.reasoning_views import ReasoningStream, ReasoningUpdate
 from chatsite.web.chat.views import GenerationStatus, build_generation_status
 from chatsite.web.chat.waiting_views import WaitingView, build_waiting
 from chatsite.web.core.blocks import render_growing_blocks
@@ -224,6 +225,7 @@ class StreamUpdate:
     announcement: str
     waiting: WaitingView | None = None
     has_new_waiting: bool = False
+    reasoning: ReasoningUpdate | None = None
 
 
 class _ClientState:
@@ -239,6 +241,7 @@ class _ClientState:
         self._rendered_at = time.monotonic()
         self._status_at = 0.0
         self._is_provisional = False
+        self._reasoning = ReasoningStream()
         # What the page shows is not known, so the first event tells it.
         self._waiting: WaitingView | str | None = "unknown"
         self._restart_blocks(0)
@@ -247,14 +250,16 @@ class _ClientState:
         """Continue after the blocks that the `Last-Event-ID` header names; any other id starts the text over."""
         parts = last_event_id.split(".")
         # The browser may send any text, and a later generation counts its blocks anew.
-        if len(parts) == 4 and parts[0] == str(self.generation_id) and all(map(_is_number, parts)):
-            self._origin, self._rendered_blocks, self.announcer.announced = (int(part[:9]) for part in parts[1:])
+        if len(parts) == 5 and parts[0] == str(self.generation_id) and all(map(_is_number, parts)):
+            numbers = (int(part[:9]) for part in parts[1:])
+            self._origin, self._rendered_blocks, self.announcer.announced, self._reasoning.known_chars = numbers
             self._starts_anew = False
 
     def render_update(self, snapshot: GenerationSnapshot) -> str:
         """Render the event that brings the browser up to `snapshot`."""
         if snapshot.restart_seq != self._origin:
             self._restart_blocks(snapshot.restart_seq)
+            self._reasoning.restart()
             self.announcer.announced = 0
         text = self._prefix_text + snapshot.text
         self._blocks.feed(text[self._blocks.length :])
@@ -266,6 +271,8 @@ class _ClientState:
         self._budget.refill(now - self._rendered_at)
         self._rendered_at = now
         status = build_generation_status(snapshot) if self._is_status_due(snapshot) else None
+        reasoning = self._reasoning.next_update(snapshot, is_due=status is not None)
+        has_begun = reasoning is not None and reasoning.is_whole and snapshot.is_thinking
         has_new_waiting = status is not None and self._has_new_waiting()
         view = StreamUpdate(
             element_id=self._dom_id,
@@ -273,16 +280,18 @@ class _ClientState:
             first_index=first_index,
             starts_anew=starts_anew,
             status=status,
-            announcement=self.announcer.next_announcement(snapshot),
+            announcement=self.announcer.announce_thinking()
+            if has_begun
+            else self.announcer.next_announcement(snapshot),
             waiting=self._waiting if isinstance(self._waiting, WaitingView) else None,
             has_new_waiting=has_new_waiting,
+            reasoning=reasoning,
         )
         body = render_fragment("messages/stream_update.partials.html", view=view)
         # The last block is still open, so the next event sends it again.
         self._starts_anew, self._rendered_blocks = False, len(sources) - 1
-        return format_sse(
-            body, event_id=f"{self.generation_id}.{self._origin}.{self._rendered_blocks}.{self.announcer.announced}"
-        )
+        state = (self._origin, self._rendered_blocks, self.announcer.announced, self._reasoning.known_chars)
+        return format_sse(body, event_id=".".join(map(str, (self.generation_id, *state))))
 
     def _restart_blocks(self, origin: int) -> None:
         self._origin = origin

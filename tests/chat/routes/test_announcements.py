@@ -32,11 +32,11 @@ def test_announcements_are_whole_sentences_until_end(
     events = iter_stream_events(alice, name)
     first = next(events)
     assert announced(first) == "It is quiet."
-    assert re.match(r"id: \d+\.0\.0\.1\n", first)
+    assert re.match(r"id: \d+\.0\.0\.1\.0\n", first)
     # Who comes back has heard it.
     events.close()
     write_answer(work, " sleeps. And")
-    again = iter_stream_events(alice, name, "1.0.0.1")
+    again = iter_stream_events(alice, name, "1.0.0.1.0")
     assert announced(next(again)) == "The wind sleeps."
     write_answer(work, " so do I", Status.DONE)
     assert [announced(event) for event in again] == ["And so do I. Answer finished.", ""]

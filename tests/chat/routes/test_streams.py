@@ -24,7 +24,7 @@ def test_stream_sends_existing_text_then_updates(
     first = next(events)
     assert "First block." in first
     assert f'hx-target="#message-{name}-text" hx-swap="innerMorph"' in first
-    assert re.match(r"id: \d+\.0\.1\.0\n", first)
+    assert re.match(r"id: \d+\.0\.1\.0\.0\n", first)
     write_answer(work, "that grows")
     second = next(event for event in events if "grows" in event)
     assert "First block." not in second
@@ -58,14 +58,15 @@ def test_reconnect_sends_only_missing_blocks(
         "nonsense",
         "1",
         "1.1",
-        "1.0.1",
-        "999.0.1.0",
-        "1.0.99999999999999999999.0",
-        "1.9.1.0",
-        "1.0.-1.0",
-        "1.-0.1.0",
-        "1.0.1.-1",
-        "٣.٣.٣.٣",
+        "1.0.1.0",
+        "999.0.1.0.0",
+        "1.0.99999999999999999999.0.0",
+        "1.9.1.0.0",
+        "1.0.-1.0.0",
+        "1.-0.1.0.0",
+        "1.0.1.-1.0",
+        "1.0.1.0.-1",
+        "٣.٣.٣.٣.٣",
     ],
 )
 def test_invalid_last_event_id_restarts_stream(
