@@ -1,7 +1,6 @@
 // What is typed where nothing can be written goes into the message box, with its first letter: the box has the focus
 // before the browser writes. This listener comes before the one that keeps away from input methods.
 
-const isTouch = matchMedia("(pointer: coarse)").matches;
 const focusBox = (box) => box?.focus({ preventScroll: true });
 // While another page is on its way, what is typed is kept for its box.
 const text = () => document.querySelector(":has(> .page.htmx-request) > #typed, #text");
@@ -25,4 +24,4 @@ addEventListener("keydown", (event) => {
 
 // Not where an address leads to a message, or something else has the focus or is about to get it.
 const hasFocus = [...document.querySelectorAll("[autofocus],:focus")].some((each) => each.checkVisibility());
-if (!isTouch && !location.hash && !hasFocus) focusBox(text());
+if (!matchMedia("(pointer: coarse)").matches && !location.hash && !hasFocus) focusBox(text());

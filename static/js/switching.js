@@ -27,6 +27,9 @@ function columnUrl(event) {
   if (!link.href.startsWith(location.href.split("#")[0] + "#")) return link;
 }
 
+// Whoever points at what is here is about to follow a link.
+on("pointermove", () => import("./js/on_demand/page_ahead.js"), { once: true });
+
 on("click", (event) => {
   const link = columnUrl(event);
   if (!link) return;

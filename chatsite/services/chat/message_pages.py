@@ -7,7 +7,7 @@ texts are in memory several times while it is built: as rows, as HTML and as the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import accumulate
 
@@ -20,17 +20,23 @@ from chatsite.models import Conversation, Message, Role
 from chatsite.services.chat import message_tree
 
 PAGE_SIZE = 60
+# More than a window shows; the rest of a page follows them.
+SHORT_PAGE_SIZE = 16
 # Ordinary pages have a tenth of it. An imported message alone may be as long.
 MAX_PAGE_CHARS = 1_000_000
 
 
 @dataclass(frozen=True)
 class MessagePage:
-    """Successive messages of a branch, and whether there are earlier and later ones."""
+    """Successive messages of a branch, and whether there are earlier and later ones.
+
+    One that `is_short` has only what is seen first of the page that it begins.
+    """
 
     messages: Sequence[Message]
     has_earlier: bool
     has_later: bool = False
+    is_short: bool = False
 
 
 def page_before(conversation: Conversation, before: str | None = None, size: int = PAGE_SIZE) -> MessagePage:
@@ -43,6 +49,11 @@ def page_before(conversation: Conversation, before: str | None = None, size: int
     ids = message_tree.ancestors(start, size + 2)[1:] if before else message_tree.ancestors(start, size + 1)
     shown = take_fitting(ids[:size])
     return MessagePage(_load_messages(shown[::-1]), has_earlier=len(ids) > len(shown), has_later=bool(before))
+
+
+def short_page(conversation: Conversation) -> MessagePage:
+    """Return the last SHORT_PAGE_SIZE messages of the active branch, or fewer long ones."""
+    return replace(page_before(conversation, size=SHORT_PAGE_SIZE), is_short=True)
 
 
 def page_after(conversation: Conversation, public_id: str, size: int = PAGE_SIZE) -> MessagePage:

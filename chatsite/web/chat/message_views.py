@@ -91,13 +91,15 @@ class MessageView:
 class MessageListView:
     """Successive messages of a branch, with links to earlier and later ones.
 
-    `context_usage` gives the place of the line above which messages no longer fit into the prompt.
+    `context_usage` gives the place of the line above which messages no longer fit into the prompt. Of one that
+    `is_short` the earlier ones are loaded at once.
     """
 
     conversation: Conversation
     messages: Sequence[MessageView]
     has_earlier: bool = False
     has_later: bool = False
+    is_short: bool = False
     context_usage: ContextUsage | None = None
 
     @property
@@ -127,7 +129,12 @@ def build_message_list(
     """Build the messages of `message_page`; `pressed_direction` is the pager arrow that selected the first one."""
     views = build_message_views(message_page.messages, pressed_direction=pressed_direction)
     return MessageListView(
-        conversation, views, message_page.has_earlier, message_page.has_later, context_usage=context_usage
+        conversation,
+        views,
+        message_page.has_earlier,
+        message_page.has_later,
+        is_short=message_page.is_short,
+        context_usage=context_usage,
     )
 
 

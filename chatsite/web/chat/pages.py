@@ -34,11 +34,15 @@ def find_requested_message(conversation: Conversation) -> Message | None:
 def load_requested_page(conversation: Conversation) -> MessagePage:
     """Load the messages around `?message=`, before `?before=` or after `?after=`, or else the last ones.
 
+    A column that may be minimal begins with a few of the last ones, and loads those before them at once.
+
     Raises NotFoundError if the message is not in this conversation.
     """
     target, before, after = (request.args.get(name) for name in ("message", "before", "after"))
     if after:
         return message_pages.page_after(conversation, after)
+    if not target and not before and htmx_headers().prefers_minimal:
+        return message_pages.short_page(conversation)
     if not target:
         return message_pages.page_before(conversation, before)
     message = get_message(target)

@@ -68,8 +68,8 @@ def build_bundle(folder: Path, bundle: str, url: Callable[[str], str]) -> str:
         text = CSS_URL.sub(lambda match: f'url("{url(match[1].removeprefix("../"))}")', "\n".join(texts))
         return CSS_ICON.sub(lambda match: icon_urls[match[1]], _strip_indentation(COMMENT.sub("", text)))
     if bundle in SCRIPT_BUNDLES:
-        scripts = "".join(f"()=>{{\n{strip_comments(text)}}},\n" for text in texts)
-        text = f"for(const run of[\n{scripts}])try{{run()}}catch(e){{reportError(e)}}\n"
+        scripts = "".join(f"()=>{{{strip_comments(text)}}}," for text in texts)
+        text = f"for(const run of[{scripts}])try{{run()}}catch(e){{reportError(e)}}\n"
         # Relative to the bundle, which lies where all assets do.
         return IMPORTED_SCRIPT.sub(lambda match: f'import("./{url(match[1])}")', text)
     return "\n".join(texts)

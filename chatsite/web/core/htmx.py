@@ -14,7 +14,7 @@ from htmx_flask import Htmx as BaseHtmx
 from htmx_flask import make_response as base_make_response
 from htmx_flask.requests import HtmxHeaders as BaseHtmxHeaders
 
-VARY_HEADERS = ("HX-Request", "HX-Request-Type", "HX-Target")
+VARY_HEADERS = ("HX-Request", "HX-Request-Type", "HX-Target", "Prefer")
 
 # The elements that take a page without its frame: the column beside the list, and the sheet over it.
 COLUMN_ID, SHEET_ID = "page", "sheet"
@@ -42,6 +42,11 @@ class HtmxHeaders(BaseHtmxHeaders):  # type: ignore[misc]
     def wants_column(self) -> bool:
         """Whether the response takes the place of the column: a page without the list beside it."""
         return bool(self) and self.target_id == COLUMN_ID
+
+    @property
+    def prefers_minimal(self) -> bool:
+        """Whether the column may begin with what is seen first, and the rest follow it (`Prefer`, RFC 7240)."""
+        return self.wants_column and self._headers.get("Prefer") == "return=minimal"
 
     @property
     def wants_sheet(self) -> bool:
