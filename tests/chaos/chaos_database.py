@@ -46,12 +46,12 @@ class ChaosDatabase:
         except SQLAlchemyError:
             return False
 
-    def is_idle(self) -> bool:
-        """Return whether nothing waits or is being written or imported."""
-        waiting = "SELECT 1 FROM generation WHERE status IN ('queued', 'generating')"
-        importing = "SELECT 1 FROM import WHERE state IN ('queued', 'running')"
-        unposted = "SELECT 1 FROM waiting_message"
-        return not any(self.query(sql) for sql in (waiting, importing, unposted))
+    def count_unfinished(self) -> int:
+        """Return how many answers, imports and messages wait or are being dealt with."""
+        waiting = "SELECT count(*) FROM generation WHERE status IN ('queued', 'generating')"
+        importing = "SELECT count(*) FROM import WHERE state IN ('queued', 'running')"
+        unposted = "SELECT count(*) FROM waiting_message"
+        return sum(self.query(sql)[0][0] for sql in (waiting, importing, unposted))
 
     def check_integrity(self) -> str:
         """Return `ok`, or what is wrong with the file."""

@@ -67,7 +67,7 @@ class ChaosVisitor:
 
 
 class ChaosImporter:
-    """Somebody who imports one file after another, each as soon as the one before is over."""
+    """Somebody who imports one file after another, each soon after the one before, whether that is over or not."""
 
     def __init__(self, url: str, stop: threading.Event) -> None:
         self._visitor = HttpVisitor(url)
