@@ -13,7 +13,7 @@ from flask import Flask
 from chatsite.database import Base
 from chatsite.settings import ROOT, SETTINGS
 
-PYTHON_FOLDERS = ("chatsite", "scripts", "benchmarks", "tests")
+PYTHON_FOLDERS = ("chatsite", "deploy", "scripts", "benchmarks", "tests")
 OTHER_FOLDERS = ("templates", "static/css", "static/js")
 NAMED_SUFFIXES = {".py", ".c", ".h", ".html", ".css", ".js"}
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
