@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Flask
 
@@ -48,18 +49,28 @@ class Writer:
         """Take up the oldest question, once there is one."""
         wait_until(self._take, what="The question")
 
+    def think(self, text: str) -> None:
+        """Add to what is thought before the answer."""
+        tokens = -(-len(text) // CHARS_PER_TOKEN)
+        self._store(reasoning=text, new_tokens=tokens, reasoning_tokens=tokens)
+
     def write(self, text: str, done: bool = False) -> None:
         """Add to the answer."""
-        assert self.claim, "Begin first."
         status = Status.DONE if done else None
-        tokens = -(-len(text) // CHARS_PER_TOKEN)
-        news = generation_leases.GenerationUpdate(
-            self.claim.attempts, text=text, new_tokens=tokens, status=status, finish_reason="end"
-        )
+        self._store(text=text, new_tokens=-(-len(text) // CHARS_PER_TOKEN), status=status, finish_reason="end")
+        self.claim = None if done else self.claim
+
+    def stop(self) -> None:
+        """End the answer as one that was stopped."""
+        self._store(status=Status.STOPPED, finish_reason="cancelled")
+        self.claim = None
+
+    def _store(self, **values: Any) -> None:
+        assert self.claim, "Begin first."
+        news = generation_leases.GenerationUpdate(self.claim.attempts, **values)
         with self._inside():
             lost = generation_leases.heartbeat(OWNER, {self.claim.generation_id: news}, LEASE_SECONDS)
         assert not lost
-        self.claim = None if done else self.claim
 
     def post_waiting(self) -> None:
         """Post what waited for the end of an answer."""

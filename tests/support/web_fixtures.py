@@ -151,9 +151,13 @@ def claim_next(app: Flask) -> Callable[[], ClaimedGeneration]:
 def write_answer(app: Flask) -> Callable[..., None]:
     """Return a function that adds text to an answer, as a runner does."""
 
-    def write_text(claim: ClaimedGeneration, text: str = "", status: Status | None = None) -> None:
+    def write_text(
+        claim: ClaimedGeneration, text: str = "", status: Status | None = None, *, reasoning: str = ""
+    ) -> None:
         with app.app_context():
             update = GenerationUpdate(claim.attempts, text=text, new_tokens=1, status=status, finish_reason="end")
+            update.reasoning, update.reasoning_tokens = reasoning, len(reasoning.split())
+            update.new_tokens += update.reasoning_tokens
             generation_leases.heartbeat("runner", {claim.generation_id: update}, 60)
             db.session.remove()
 

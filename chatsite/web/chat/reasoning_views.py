@@ -83,9 +83,8 @@ def format_seconds(seconds: float) -> str:
     """Format how long something took: 12 s, 1 min 5 s. What took no time took a second."""
     whole = max(round(seconds), 1)
     minutes, rest = divmod(whole, SECONDS_PER_MINUTE)
-    if minutes:
-        return str(gettext("%(minutes)s min %(seconds)s s", minutes=format_count(minutes), seconds=rest))
-    return str(gettext("%(seconds)s s", seconds=rest))
+    # The signs of the units are the same in all languages.
+    return f"{format_count(minutes)} min {rest} s" if minutes else f"{rest} s"
 
 
 def _summarize(seconds: float | None, tokens: int | None) -> str:
