@@ -5,11 +5,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 from alembic.runtime.migration import MigrationContext
 from flask import Flask
-from flask_babel import force_locale, gettext
+from flask_babel import force_locale, gettext, ngettext
 from pysqlite3 import dbapi2 as sqlite
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,7 +29,8 @@ from chatsite.i18n import describe_error, translate_error
 from chatsite.models import RunnerState
 from chatsite.runner.model_setting import configured_model
 from chatsite.services.leases import measure_clock_offset
-from chatsite.services.models import runners
+from chatsite.services.models import endpoints, runners
+from chatsite.services.models.catalog import read_catalog_config
 from chatsite.services.search import indexes
 
 CheckResult = tuple[bool, str]
@@ -49,6 +51,7 @@ def run_checks() -> int:
             _check_search_index(),
             _check_model(app),
             *_check_other_models(app),
+            *_check_endpoints(app),
             _check_runner(app),
         ]
     for is_ok, line in results:
@@ -156,6 +159,31 @@ def _check_other_models(app: Flask) -> Iterator[CheckResult]:
                 True,
                 gettext("model %(name)s also downloaded, revision %(revision)s", name=entry.name, revision=revision),
             )
+
+
+def _check_endpoints(app: Flask) -> Iterator[CheckResult]:
+    """Say how the servers of other models answered a runner when it last asked them."""
+    try:
+        cards = endpoints.list_cards(read_catalog_config(app.config))
+    except (SQLAlchemyError, StorageError):
+        return
+    for card in cards:
+        name, address = card.name, urlsplit(card.endpoint.url).netloc
+        if card.error:
+            cause = describe_error(card.error)
+            yield False, gettext("server %(name)s at %(address)s: %(cause)s", name=name, address=address, cause=cause)
+        elif card.is_ready:
+            count = len(card.models)
+            line = ngettext(
+                "server %(name)s at %(address)s: %(num)s model",
+                "server %(name)s at %(address)s: %(num)s models",
+                count,
+                name=name,
+                address=address,
+            )
+            yield True, line
+        else:
+            yield True, gettext("server %(name)s at %(address)s: not asked yet", name=name, address=address)
 
 
 def _check_runner(app: Flask) -> CheckResult:

@@ -81,13 +81,40 @@ def pull_model(name: str, lines: bool) -> None:
     sys.exit(pull_in_json(name) if lines else pull(name))
 
 
-@models_group.command("remove", help=gettext_noop("Delete the files of the model NAME from this server."))
+@models_group.command(
+    "remove", help=gettext_noop("Delete the files of the model NAME from this server, or take the server NAME away.")
+)
 @click.argument("name")
 @click.option("--yes", is_flag=True, help=gettext_noop("Do not ask for confirmation."))
 def remove_model(name: str, yes: bool) -> None:
+    from chatsite.cli.endpoints import remove_if_endpoint
     from chatsite.cli.models import remove
 
-    sys.exit(remove(name, yes))
+    sys.exit(0 if remove_if_endpoint(name) else remove(name, yes))
+
+
+@models_group.command("discover", help=gettext_noop("Look for servers of models on this computer."))
+def discover_endpoints() -> None:
+    from chatsite.cli.endpoints import discover
+
+    sys.exit(discover())
+
+
+@models_group.command(
+    "add", help=gettext_noop("Add the server NAME that `discover` found, or the one at an address, to this site.")
+)
+@click.argument("name", metavar="NAME|URL")
+def add_endpoint(name: str) -> None:
+    from chatsite.cli.endpoints import add
+
+    sys.exit(add(name))
+
+
+@models_group.command("endpoints", help=gettext_noop("List the servers of this site and their models."))
+def list_endpoints() -> None:
+    from chatsite.cli.endpoints import list_all
+
+    sys.exit(list_all())
 
 
 @commands.command(help=gettext_noop("Run the site and a runner with Flask's debugger; reloads when code changes."))

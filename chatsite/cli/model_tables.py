@@ -10,7 +10,7 @@ from flask_babel import gettext
 from rich.console import Console
 from rich.table import Table
 
-from chatsite.engine.catalog.catalog import CatalogEntry, HubSource, PyPISource
+from chatsite.engine.catalog.catalog import CatalogEntry, EndpointSource, HubSource, PyPISource
 from chatsite.i18n import format_bytes, format_compact, format_count
 from chatsite.i18n import language_name as name_of
 
@@ -105,6 +105,8 @@ def _source_url(entry: CatalogEntry) -> str:
         return f"https://huggingface.co/{source.repo}"
     if isinstance(source, PyPISource):
         return f"https://pypi.org/project/{source.requirement.replace('==', '/')}/"
+    if isinstance(source, EndpointSource):
+        return source.endpoint
     return str(source.path) if source else ""
 
 

@@ -15,6 +15,7 @@ from flask_babel import force_locale, gettext
 from chatsite.cli.language import detect_language
 from chatsite.cli.progress import ProgressBar
 from chatsite.engine.catalog.catalog import EMBEDDED_MODEL, SCRIPTED_MODEL, CatalogEntry, list_entries, resolve_entry
+from chatsite.engine.catalog.endpoints import load_endpoints
 from chatsite.engine.downloads import weights
 from chatsite.engine.downloads.weights import ensure_installed, find_local
 from chatsite.errors import (
@@ -123,7 +124,8 @@ def _localized_config() -> Iterator[dict[str, Any]]:
 def _get_entry(config: dict[str, Any], name: str) -> CatalogEntry:
     """Return the model with a name. Raises ConfigError (invalid file of custom models) or UsageError (unknown name)."""
     try:
-        return resolve_entry(name, config["CUSTOM_MODELS_FILE"])
+        configured = load_endpoints(config["CUSTOM_MODELS_FILE"], config["ENDPOINT"])
+        return resolve_entry(name, config["CUSTOM_MODELS_FILE"], configured)
     except ModelLoadError as error:
         raise click.UsageError(translate_error(as_error(error.params["reason"]))) from error
 
