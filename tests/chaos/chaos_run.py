@@ -116,20 +116,20 @@ def run_chaos(folder: Path, plan: ChaosPlan) -> ChaosResult:
             stop.set()
             for thread in threads:
                 thread.join(TIMEOUT_SECONDS)
-            _wait_until_idle(database)
+            wait_until_idle(database)
         finally:
             stop.set()
             stormy.stop()
         result.seconds = time.monotonic() - started
         result.repeated_post_count = sum(visitor.repeated_count for visitor in visitors)
         _check_imports(database, importer.acknowledged, result)
-        _compare_with_database(
+        compare_with_database(
             database, {key: text for visitor in visitors for key, text in visitor.acknowledged.items()}, result
         )
     return result
 
 
-def _wait_until_idle(database: ChaosDatabase) -> None:
+def wait_until_idle(database: ChaosDatabase) -> None:
     """Wait until nothing waits or is being done, as long as it gets less: what is stuck is counted."""
     fewest, deadline = math.inf, 0.0
     while count := database.count_unfinished():
@@ -140,10 +140,12 @@ def _wait_until_idle(database: ChaosDatabase) -> None:
         time.sleep(0.2)
 
 
-def _compare_with_database(database: ChaosDatabase, expected: dict[str, str], result: ChaosResult) -> None:
-    """Compare what is stored with what was acknowledged."""
+def compare_with_database(
+    database: ChaosDatabase, expected: dict[str, str], result: ChaosResult, *, answers: str = ANSWERS
+) -> None:
+    """Compare what is stored with what was acknowledged; `answers` is the query that lists the stored answers."""
     result.acknowledged_count = len(expected)
-    rows = database.query(ANSWERS)
+    rows = database.query(answers)
     seen = Counter(token for token, _, _ in rows)
     result.lost_count = sum(token not in seen for token in expected)
     result.duplicate_count = sum(count - 1 for count in seen.values())

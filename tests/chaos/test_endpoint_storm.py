@@ -1,0 +1,20 @@
+"""Six deaths in every run of the tests, a hundred in `make test-slow`: of the runner and of the server in turn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.endpoint_storm import run_endpoint_storm
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("strike_count", [3, pytest.param(50, marks=pytest.mark.exhaustive)])
+def test_no_answer_of_an_endpoint_is_lost(tmp_path: Path, strike_count: int) -> None:
+    result = run_endpoint_storm(tmp_path, strike_count)
+    print(result)
+    assert result.strikes == {"runner": strike_count, "server": strike_count}
+    assert any(attempt > 1 for attempt in result.attempts), "No strike hit an answer, so this showed nothing."
+    assert result.is_ok, str(result)
