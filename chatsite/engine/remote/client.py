@@ -43,7 +43,8 @@ class Patience:
 
     `connect` is for the connection, `write` for what is sent, `gap` between two pieces of a reply. Some servers send
     empty pieces while they work, so there is also `text`, between two that hold text. `short` is for replies that no
-    model has to write. The time to the first byte belongs to the endpoint.
+    model has to write. The time to the first byte belongs to the endpoint. `first_pause` is the longest before the
+    first retry, `loading_pause` the one before asking again a server that reads its model.
     """
 
     connect: float = 5.0
@@ -51,6 +52,8 @@ class Patience:
     gap: float = 60.0
     text: float = 300.0
     short: float = 10.0
+    first_pause: float = 0.5
+    loading_pause: float = 1.0
 
 
 class EndpointClient:

@@ -17,7 +17,6 @@ from chatsite.errors import ChatsiteError, endpoints
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 MAX_RETRY_AFTER_SECONDS = 60.0
-FIRST_PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 8.0
 
 
@@ -126,14 +125,15 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def pause_seconds(attempt: int, retry_after: float | None) -> float:
+def pause_seconds(attempt: int, retry_after: float | None, first_pause: float) -> float:
     """Return how long to wait before the next try, `attempt` counted from 0: what the server asks, or a random time.
 
-    Random over the whole range, so that many who failed together do not come back together (full jitter).
+    The longest is `first_pause` at first, and twice as long each time, in seconds. It is random
+    over the whole range, so that many who failed together do not come back together (full jitter).
     """
     if retry_after is not None:
         return min(retry_after, MAX_RETRY_AFTER_SECONDS)
-    return random.uniform(0, min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**attempt))  # noqa: S311 No secret.
+    return random.uniform(0, min(MAX_PAUSE_SECONDS, first_pause * 2**attempt))  # noqa: S311 No secret.
 
 
 def _at_least_zero(seconds: float) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 import httpx2
 
@@ -69,9 +70,11 @@ async def _iter_lines(
         for line in splitter.push_bytes(chunk):
             if (part := parse_line(line)) is not None:
                 yield part
-    for line in splitter.flush_bytes():
-        if (part := parse_line(line)) is not None:
-            yield part
+    # Half a line means that the connection broke there, which whoever reads the parts sees by what is missing.
+    with suppress(GarbageError):
+        for line in splitter.flush_bytes():
+            if (part := parse_line(line)) is not None:
+                yield part
 
 
 async def _read_whole(beginning: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[StreamPart]:
