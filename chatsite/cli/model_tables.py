@@ -79,6 +79,8 @@ def _model_facts(entry: CatalogEntry, is_local: bool) -> Iterator[tuple[str, str
 
 
 def _state_text(entry: CatalogEntry, is_local: bool) -> str:
+    if entry.is_remote:
+        return str(gettext("on another server"))
     if is_local:
         return str(gettext("downloaded"))
     return str(gettext("available") if entry.is_downloadable else gettext("not downloaded"))
