@@ -19,7 +19,7 @@ from chatsite.errors import AnswerRunningError, ConversationFullError, Temporary
 from chatsite.models import Conversation, Generation, Message, User
 from chatsite.models.conversation import MAX_TITLE_CHARS
 from chatsite.services import throttles
-from chatsite.services.chat import conversations
+from chatsite.services.chat import conversations, reasonings
 from chatsite.services.throttles import Rate
 
 # Longer than any branch: the recursive queries always have a limit.
@@ -190,7 +190,7 @@ def copy_branch(user: User, leaf: Message, title: str, *, with_prompt_reports: b
     """Create a conversation of `user` with copies of the messages from the beginning down to `leaf`.
 
     The messages may belong to another user; the caller checks access. With `with_prompt_reports` the copies keep their
-    prompt reports, and the conversation its chat settings. Raises TooManyCopiesError.
+    prompt reports and reasoning, and the conversation its chat settings. Raises TooManyCopiesError.
     """
     leaf_id, user_id = leaf.id, user.id
     with write_transaction() as tx:
@@ -210,6 +210,8 @@ def copy_branch(user: User, leaf: Message, title: str, *, with_prompt_reports: b
         tx.flush()
         copies = _copy_messages(tx, conversation, ancestors(leaf_id)[::-1])
         _copy_generations(tx, user_id, copies, with_prompt_reports=with_prompt_reports)
+        if with_prompt_reports:
+            reasonings.copy(tx, copies)
         conversation.active_leaf_id = copies[leaf_id]
         return conversation
 

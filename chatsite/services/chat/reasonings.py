@@ -14,6 +14,7 @@ from chatsite.models import Message, MessageReasoning, Role
 
 # Between what was thought before an answer and before its continuation.
 SEPARATOR = "\n\n"
+COPY_BATCH_SIZE = 400
 
 
 def load(messages: Iterable[Message]) -> Mapping[int, MessageReasoning]:
@@ -34,6 +35,15 @@ def add(tx: WriteSession, message_id: int, text: str, *, token_count: int | None
     known.text += SEPARATOR + text
     known.token_count = (known.token_count or 0) + (token_count or 0) or None
     known.seconds = (known.seconds or 0.0) + (seconds or 0.0) or None
+
+
+def copy(tx: WriteSession, copies: Mapping[int, int]) -> None:
+    """Copy the reasoning of answers to copies of them; `copies` has their ids by the ids of the originals."""
+    ids = list(copies)
+    for start in range(0, len(ids), COPY_BATCH_SIZE):
+        batch = ids[start : start + COPY_BATCH_SIZE]
+        for row in tx.scalars(select(MessageReasoning).where(MessageReasoning.message_id.in_(batch))).all():
+            add(tx, copies[row.message_id], row.text, token_count=row.token_count, seconds=row.seconds)
 
 
 def discard(tx: WriteSession, message_id: int) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from chatsite.services.transfer import export_queries
-from chatsite.services.transfer.export_queries import ConversationRow, MessageRow
+from chatsite.services.transfer.export_queries import ConversationRow, MessageRow, ReasoningRow
 
 FORMAT = "chatsite-export"
 VERSION = 1
@@ -55,7 +55,9 @@ def _conversation_json(conversation: ConversationRow) -> dict[str, Any]:
 
 
 def _message_json(message: MessageRow) -> dict[str, Any]:
-    row = message.row
+    row, reasoning = message.row, message.reasoning
+    # Only where there is some, so that files without reasoning are what they were before there was any.
+    added = {"reasoning": _reasoning_json(reasoning)} if reasoning else {}
     return {
         "id": row.public_id,
         "parent": row.parent,
@@ -63,10 +65,15 @@ def _message_json(message: MessageRow) -> dict[str, Any]:
         "comparing": row.comparing,
         "role": row.role.value,
         "text": message.text,
+        **added,
         "created_at": row.created_at,
         "origin": row.origin,
         "generations": [_generation_json(values) for values in message.generations],
     }
+
+
+def _reasoning_json(reasoning: ReasoningRow) -> dict[str, Any]:
+    return {"text": reasoning.text, "tokens": reasoning.token_count, "seconds": reasoning.seconds}
 
 
 def _generation_json(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,19 @@ from sqlalchemy import Row, Select, func, select
 from sqlalchemy.orm import aliased
 
 from chatsite.database import db
-from chatsite.models import IN_PROGRESS, Conversation, ConversationTag, Generation, Message, Persona, Status, Tag
+from chatsite.models import (
+    IN_PROGRESS,
+    Conversation,
+    ConversationTag,
+    Generation,
+    Message,
+    MessageReasoning,
+    Persona,
+    Status,
+    Tag,
+)
 from chatsite.services.chat import generation_progress
+from chatsite.services.chat.generation_progress import GenerationSnapshot
 
 CONVERSATION_BATCH_SIZE = 100
 MESSAGE_BATCH_SIZE = 500
@@ -93,15 +104,26 @@ class ConversationRow:
 
 
 @dataclass(frozen=True)
+class ReasoningRow:
+    """What a model thought before an answer, with its length in tokens and in seconds, if they are known."""
+
+    text: str
+    token_count: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
 class MessageRow:
     """A message: its columns with the parent's public id, its generations, and its text as far as it is written.
 
-    Each generation is a dictionary with the keys GENERATION_COLUMNS.
+    `reasoning` is what a model thought before it wrote that. Each generation is a dictionary with the keys
+    GENERATION_COLUMNS.
     """
 
     row: Row[Any]
     generations: Sequence[dict[str, Any]]
     text: str
+    reasoning: ReasoningRow | None = None
 
     @property
     def model(self) -> str | None:
@@ -244,8 +266,14 @@ def _select_messages() -> Select[*tuple[Any, ...]]:
 
 def _with_generations(rows: Sequence[Row[Any]]) -> Iterator[MessageRow]:
     message_ids = [row.id for row in rows]
-    generations, unfinished = _load_generations(message_ids), _load_unfinished_texts(message_ids)
-    return (MessageRow(row, generations.get(row.id, ()), row.text + unfinished.get(row.id, "")) for row in rows)
+    generations, reasonings = _load_generations(message_ids), _load_reasonings(message_ids)
+    unfinished = _load_unfinished(message_ids)
+    for row in rows:
+        snapshot, reasoning = unfinished.get(row.id), reasonings.get(row.id)
+        text = row.text + (snapshot.text if snapshot else "")
+        if snapshot and snapshot.reasoning and reasoning is None:
+            reasoning = ReasoningRow(snapshot.reasoning, snapshot.reasoning_tokens or None, snapshot.reasoning_seconds)
+        yield MessageRow(row, generations.get(row.id, ()), text, reasoning)
 
 
 def _tag_names(conversation_ids: Sequence[int]) -> dict[int, list[str]]:
@@ -272,13 +300,20 @@ def _load_generations(message_ids: Sequence[int]) -> dict[int, list[dict[str, An
     return generations
 
 
-def _load_unfinished_texts(message_ids: Sequence[int]) -> dict[int, str]:
+def _load_reasonings(message_ids: Sequence[int]) -> dict[int, ReasoningRow]:
+    table = MessageReasoning
+    query = select(table.message_id, table.text, table.token_count, table.seconds)
+    rows = _fetch_all(query.where(table.message_id.in_(message_ids)))
+    return {row.message_id: ReasoningRow(row.text, row.token_count, row.seconds) for row in rows}
+
+
+def _load_unfinished(message_ids: Sequence[int]) -> dict[int, GenerationSnapshot]:
     """Return what answers in progress have that is not part of their messages yet, by message id."""
     running = Generation.message_id.in_(message_ids), Generation.status.in_(IN_PROGRESS)
     ids = {row.id: row.message_id for row in _fetch_all(select(Generation.id, Generation.message_id).where(*running))}
     snapshots = generation_progress.take_snapshots(dict.fromkeys(ids, 0))
     db.session.rollback()
-    return {ids[snapshot.id]: snapshot.text for snapshot in snapshots}
+    return {ids[snapshot.id]: snapshot for snapshot in snapshots}
 
 
 def _as_interrupted(values: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Self
 from sqlalchemy import delete, func, insert, select, text, update
 
 from chatsite.database import WriteSession, db, utcnow
-from chatsite.models import Conversation, Generation, Message, Status
+from chatsite.models import Conversation, Generation, Message, MessageReasoning, Role, Status
 from chatsite.models.conversation import new_public_id
 from chatsite.services.transfer import import_tags, message_ordering
 from chatsite.services.transfer.formats.native import PARTIAL_PREFIX
@@ -73,6 +73,9 @@ def insert_conversations(tx: WriteSession, user_id: int, imported: Sequence[Impo
     _insert_rows(tx, Conversation, [importer.conversation_row(importer.active_leaf_id) for importer in importers])
     _insert_rows(tx, Message, [message_row for message_rows, _ in rows for message_row in message_rows])
     _insert_rows(tx, Generation, [generation_row for _, generation_rows in rows for generation_row in generation_rows])
+    _insert_rows(
+        tx, MessageReasoning, [row for each in importers for row in each.reasoning_rows(each.conversation.messages)]
+    )
     for importer in importers:
         importer.apply_tags(tx)
     return [importer.id for importer in importers]
@@ -223,6 +226,20 @@ class ConversationImporter:
         )
         _insert_rows(tx, Message, message_rows)
         _insert_rows(tx, Generation, generation_rows)
+        _insert_rows(tx, MessageReasoning, self.reasoning_rows(messages))
+
+    def reasoning_rows(self, messages: Sequence[ImportedMessage]) -> Rows:
+        """Return the rows of the reasoning of messages that `message_rows` has numbered."""
+        return [
+            {
+                "message_id": self._ids_by_key[message.source_key],
+                "text": message.reasoning.text,
+                "token_count": message.reasoning.token_count,
+                "seconds": message.reasoning.seconds,
+            }
+            for message in messages
+            if message.reasoning and message.role is Role.ASSISTANT
+        ]
 
     def finish(self, tx: WriteSession) -> None:
         """Make a hidden conversation visible: set its active leaf and its tags, and end its expiry."""

@@ -16,13 +16,22 @@ from chatsite.services.transfer.omissions import Omissions
 MIN_RANDOM_ID_CHARS = 16
 
 
+@dataclass(frozen=True)
+class ImportedReasoning:
+    """What a model thought before an answer of a file, with its length in tokens and in seconds, if they are known."""
+
+    text: str
+    token_count: int | None = None
+    seconds: float | None = None
+
+
 @dataclass
 class ImportedMessage:
     """A message of a file; without a role it does not become part of the message tree.
 
     `source_key` and `parent_key` are names within the file. `public_id` is the public id that it keeps if that is free,
     and `import_source_id` what is stored of its origin otherwise. `generations` are the values of its generations, the
-    oldest first.
+    oldest first; `reasoning` is that of an answer.
     """
 
     source_key: str
@@ -35,6 +44,7 @@ class ImportedMessage:
     public_id: str | None = None
     import_source_id: str | None = None
     generations: list[dict[str, Any]] = field(default_factory=list)
+    reasoning: ImportedReasoning | None = None
 
 
 @dataclass

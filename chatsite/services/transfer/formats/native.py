@@ -13,6 +13,7 @@ from chatsite.models.persona import MAX_PERSONA_NAME_CHARS
 from chatsite.services.chat.chat_settings import MAX_INSTRUCTIONS_CHARS, NUMERIC_OPTIONS
 from chatsite.services.transfer import message_ordering
 from chatsite.services.transfer.coercion import (
+    MAX_MESSAGE_CHARS,
     as_dict,
     as_float,
     as_int,
@@ -25,7 +26,7 @@ from chatsite.services.transfer.coercion import (
     single_line,
     strip_invalid_chars,
 )
-from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
+from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage, ImportedReasoning
 
 # Prefix of the import source id of a conversation that is not completely stored yet.
 PARTIAL_PREFIX = "importing:"
@@ -89,7 +90,17 @@ def _parse_message(record: Mapping[str, Any]) -> ImportedMessage:
         public_id=as_public_id(key),
         import_source_id=parse_source_id(record.get("origin")),
         generations=[_parse_generation(as_dict(each)) for each in generations],
+        reasoning=_parse_reasoning(as_dict(record.get("reasoning"))) if role == Role.ASSISTANT else None,
     )
+
+
+def _parse_reasoning(record: Mapping[str, Any]) -> ImportedReasoning | None:
+    """Return what a model thought; None if there is no text. More than a message may have is left out."""
+    text = _limited_text(record.get("text"), MAX_MESSAGE_CHARS)
+    if text is None:
+        return None
+    tokens, seconds = as_int(record.get("tokens"), 1, MAX_COUNT), as_float(record.get("seconds"))
+    return ImportedReasoning(text, tokens, seconds if seconds is not None and 0 <= seconds < MAX_COUNT else None)
 
 
 def _parse_generation(record: Mapping[str, Any]) -> dict[str, Any]:
