@@ -311,6 +311,12 @@ SETTINGS = (
         "MAX_ANSWER_TOKENS", number_between(1, 100_000), "512", gettext_noop("Maximum length of an answer, in tokens.")
     ),
     Setting(
+        "MAX_REASONING_TOKENS",
+        number_between(1, 100_000),
+        "2048",
+        gettext_noop("Maximum length of what a model on this machine thinks before an answer, in tokens."),
+    ),
+    Setting(
         "MAX_ANSWER_SECONDS", number_between(1, 86_400), "300", gettext_noop("Maximum time for one answer, in seconds.")
     ),
     Setting(

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import Any
 
 from chatsite.engine.outbox import Outbox, drain_events
 from chatsite.engine.types import (
@@ -205,6 +206,12 @@ def provisional_text(text: str, end_chars: int) -> str:
     )
 
 
+def _reported_options(request: Request) -> dict[str, Any]:
+    """Return the options that count: those of the reasoning only where there is some."""
+    options = asdict(request.options)
+    return options if reasoning_for(request) else {k: v for k, v in options.items() if k != "max_reasoning_tokens"}
+
+
 def build_report(request: Request) -> PromptReport:
     """Report a prompt whose tokens are words: the newest whole turns that fit into the budget."""
     turn_reports: list[TurnReport] = []
@@ -225,5 +232,5 @@ def build_report(request: Request) -> PromptReport:
         used_tokens=used_tokens,
         turns=tuple(reversed(turn_reports)),
         persona=request.persona,
-        options=asdict(request.options) | ({"beams": BEAMS} if uses_provisional_text(request) else {}),
+        options=_reported_options(request) | ({"beams": BEAMS} if uses_provisional_text(request) else {}),
     )

@@ -79,7 +79,9 @@ class Runner:
             app.config["MAX_QUEUED_PER_ADDRESS"] if app.config["LIMIT_ADDRESSES"] else None
         )
         self._default_options = GenerationOptions(
-            max_new_tokens=app.config["MAX_ANSWER_TOKENS"], seconds=app.config["MAX_ANSWER_SECONDS"]
+            max_new_tokens=app.config["MAX_ANSWER_TOKENS"],
+            max_reasoning_tokens=app.config["MAX_REASONING_TOKENS"],
+            seconds=app.config["MAX_ANSWER_SECONDS"],
         )
         self._answers = ActiveAnswers()
         self._title_writer = TitleWriter(app.config, engine, self.owner)

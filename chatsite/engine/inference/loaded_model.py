@@ -56,7 +56,8 @@ class LoadedModel:
         params, notes = self._resolve_params(request.options, is_crowded)
         reported = self._reported_options(params, requested.options) | notes
         if end_ids:
-            reported |= {"max_new_tokens": requested.options.max_new_tokens}
+            options = requested.options
+            reported |= {name: getattr(options, name) for name in ("max_new_tokens", "max_reasoning_tokens")}
         prompt = self.prompt_format.build_prompt(request, reported)
         prefix_ids = self.prompt_format.encode_prefix(request.prefix)
         sequence_group = self.executor.create_group(

@@ -74,6 +74,9 @@ OPTION_LABELS = {
     "max_new_tokens": OptionLabel(
         gettext_noop("Maximum length"), gettext_noop("The answer is cut off after this many tokens.")
     ),
+    "max_reasoning_tokens": OptionLabel(
+        gettext_noop("Maximum reasoning"), gettext_noop("After this many tokens the model had to answer.")
+    ),
     "seconds": OptionLabel(gettext_noop("Time limit"), gettext_noop("The answer is cut off after this many seconds.")),
     "preset": OptionLabel(gettext_noop("Style"), gettext_noop("The answer style you chose.")),
     "fallback": OptionLabel(

@@ -18,7 +18,7 @@ from chatsite.web.core.identity import find_current_runner
 
 @dataclass(frozen=True)
 class GenerationSummary:
-    """The statistics of a finished answer.
+    """The statistics of a finished answer. `token_count` is its length, without the `reasoning_tokens` before it.
 
     `is_truncated` says that a limit ended the answer, `fell_back_to_sampling` that a long queue replaced beam search.
     """
@@ -26,6 +26,7 @@ class GenerationSummary:
     time_to_first_token_seconds: float | None
     tokens_per_second: float | None
     token_count: int
+    reasoning_tokens: int
     is_truncated: bool
     fell_back_to_sampling: bool
 
@@ -68,7 +69,8 @@ def summarize_generation(generation: Generation) -> GenerationSummary:
         if first_token_at
         else None,
         tokens_per_second=generation.tokens_per_second,
-        token_count=generation.token_count,
+        token_count=generation.token_count - generation.reasoning_tokens,
+        reasoning_tokens=generation.reasoning_tokens,
         is_truncated=generation.finish_reason in CUT_OFF_REASONS,
         fell_back_to_sampling=(report.get("options") or {}).get("fallback") == "busy",
     )
