@@ -50,8 +50,8 @@ class ReasoningSplitter:
 
     @property
     def is_answering(self) -> bool:
-        """Whether what comes next belongs to the answer; False while that cannot be told."""
-        return self._state in {_State.CLOSED, _State.ANSWERING}
+        """Whether the answer has begun; False while that cannot be told."""
+        return self._state is _State.ANSWERING
 
     def push_text(self, text: str) -> list[TextPiece]:
         """Return what is known now that `text` has come, in its order."""

@@ -125,8 +125,11 @@ class SampledRequest(RequestState):
         was_thinking, was_answering = splitter.is_thinking, splitter.is_answering
         events = self._make_events(splitter.push_text(text))
         if splitter.is_answering and not was_answering:
-            self.max_tokens = len(self.sampling_state.written_ids) + limits.max_answer_tokens
-        is_reasoning = was_thinking or splitter.is_thinking
+            # The first token of the answer is written already.
+            self.max_tokens = len(self.sampling_state.written_ids) - 1 + limits.max_answer_tokens
+        # Tags, and the space after them, count as reasoning.
+        has_thought = was_thinking or splitter.is_thinking or self._reasoning_tokens > 0
+        is_reasoning = has_thought and not splitter.is_answering
         self._reasoning_tokens += is_reasoning
         if splitter.is_thinking and self._reasoning_tokens >= limits.max_tokens and not self._forced_ids:
             self._forced_ids = list(limits.end_ids)
