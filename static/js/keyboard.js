@@ -15,7 +15,7 @@ addEventListener("keydown", (event) => {
 // the text.
 function findEscape() {
   if (find(":popover-open,dialog[open],#model-picker[open]")[0]) return;
-  return find(':is(li,form):focus-within [data-keys="Escape"]:not(.stop)').pop() ?? find(".stop,.hush,main").pop();
+  return find(':is(li,form,aside):focus-within [data-keys="Escape"]:not(.stop)').pop() ?? find(".stop,.hush,main").pop();
 }
 
 addEventListener("keydown", (event) => {

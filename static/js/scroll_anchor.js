@@ -8,9 +8,8 @@ on("toggle", ({ target }) => {
 }, true);
 
 // The page counts its place from its end, and follows it by itself; away from there one is told what comes to it.
-const NEAR = -24;
 const main = () => document.getElementById("main");
-const isScrolledUp = () => main().scrollTop < NEAR;
+const isScrolledUp = () => main().scrollTop < -24;
 const mark = (name, yes) => document.querySelector(".scroll-bottom")?.classList.toggle(name, yes);
 
 // Farther from there than a window is high, the way back is offered.

@@ -31,12 +31,3 @@ on("click", ({ target }) => {
   if (entry.matches(".quote-answer")) import("./quote.js").then((module) => module.quoteAnswer(entry));
   if (entry.matches(".speech-button")) import("./speech.js").then((module) => module.beginSpeech(entry));
 });
-
-// Before the other listeners: the key belongs to the panel, and stops no answer.
-on("keydown", (event) => {
-  const close = event.key === "Escape" && event.target.closest?.("#report-panel")?.querySelector(".report-panel-close");
-  if (!close) return;
-  event.stopImmediatePropagation();
-  event.preventDefault();
-  closePanel(close);
-}, true);

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import BrowserVisitor, ask_and_wait
+from tests.browser.conftest import BrowserVisitor, ask_and_wait, send_question
+from tests.browser.writer import Writer
 
 pytestmark = pytest.mark.browser
 
@@ -48,6 +49,27 @@ def test_prompt_report_opens_beside_conversation_and_stays_open(new_visitor: Cal
     expect(report).to_be_visible()
     close.click()
     expect(signature).to_be_focused()
+
+
+def test_escape_in_a_report_stops_no_answer(new_visitor: Callable[..., BrowserVisitor], writer: Writer) -> None:
+    page = new_visitor(writer.site).open_tab()
+    send_question(page, "First")
+    writer.begin()
+    writer.write("Something", done=True)
+    expect(page.locator(".signature")).to_be_visible()
+    send_question(page, "Second")
+    writer.begin()
+    writer.write("Half of")
+    expect(page.locator(".prose").last).to_contain_text("Half of")
+    changed: list[str] = []
+    page.on("request", lambda request: changed.append(request.url) if request.method != "GET" else None)
+    page.locator(".signature").first.click()
+    expect(page.get_by_role("link", name="Close")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator(".report")).to_be_hidden()
+    writer.write(" it, and the rest.", done=True)
+    expect(page.locator(".prose").last).to_have_text("Half of it, and the rest.")
+    assert not [url for url in changed if "_method=DELETE" in url]
 
 
 def test_context_boundary_moves_while_typing(new_visitor: Callable[..., BrowserVisitor]) -> None:
