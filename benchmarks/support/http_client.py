@@ -56,14 +56,18 @@ class Client:
         body = urllib.parse.urlencode({"csrf_token": self._csrf_token, **form})
         return self._send_request("POST", path, body, headers)
 
+    @property
+    def cookie_header(self) -> str:
+        """What the browser sends back of what it was given."""
+        return "; ".join(f"{name}={value}" for name, value in self._cookies.items())
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
     def _send_request(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> TimedResponse:
-        cookies = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
         started = time.perf_counter()
-        self._connection.request(method, path, body, {**headers, "Cookie": cookies})
+        self._connection.request(method, path, body, {**headers, "Cookie": self.cookie_header})
         response = self._connection.getresponse()
         text = response.read().decode()
         seconds = time.perf_counter() - started

@@ -111,6 +111,18 @@ def create_visitors(count: int) -> list[str]:
     return tokens
 
 
+def find_token_count(public_id: str) -> int:
+    """Return the number of tokens of an answer that is done, or 0 for one that is not. Needs an app context."""
+    counted = (
+        select(Generation.token_count)
+        .join(Message, Message.id == Generation.message_id)
+        .where(Message.public_id == public_id, Generation.status == Status.DONE)
+    )
+    token_count = db.session.scalar(counted) or 0
+    db.session.rollback()
+    return token_count
+
+
 def stop_all_answers() -> None:
     """Stop all answers that wait or are being written."""
     with write_transaction() as session:
