@@ -95,6 +95,18 @@ def test_a_stream_and_a_completion_say_the_same(served: Served) -> None:
     assert whole["usage"]["prompt_tokens"] == 2
 
 
+def test_what_is_thought_comes_apart_from_the_answer(served: Served) -> None:
+    stream = served.client.stream("/think First this. => Then that.")
+    thought = "".join(
+        choice["delta"].get("reasoning_content", "") for chunk in stream.read_all() for choice in chunk["choices"]
+    )
+    assert (thought, stream.text) == ("First this.", "Then that.")
+    usage = stream.chunks[-1]["usage"]
+    assert 0 < usage["completion_tokens_details"]["reasoning_tokens"] < usage["completion_tokens"]
+    message = served.client.complete("/think First this. => Then that.")["choices"][0]["message"]
+    assert (message["reasoning_content"], message["content"]) == ("First this.", "Then that.")
+
+
 def test_an_answer_goes_on_after_its_beginning(served: Served) -> None:
     beginning = "A short ans"
     stream = served.client.stream("/say A short answer.", beginning=beginning)

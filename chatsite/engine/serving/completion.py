@@ -42,6 +42,7 @@ class Completion:
     reasoning_texts: list[str] = field(default_factory=list)
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
     finish_reason: str | None = None
     _provisional_text: str = ""
 
@@ -58,6 +59,7 @@ class Completion:
                 self.prompt_tokens = report.used_tokens
             case Reasoning(text=text, token_count=token_count):
                 self.completion_tokens += token_count
+                self.reasoning_tokens += token_count
                 return self._add_text("reasoning_content", self.reasoning_texts, text)
             case Delta(text=text, token_count=token_count):
                 self.completion_tokens += token_count
@@ -80,12 +82,13 @@ class Completion:
         return [{name: text}]
 
     @property
-    def usage(self) -> dict[str, int]:
+    def usage(self) -> dict[str, Any]:
         """The numbers of tokens; the prompt is counted without the beginning of the answer that was sent along."""
         return {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "total_tokens": self.prompt_tokens + self.completion_tokens,
+            "completion_tokens_details": {"reasoning_tokens": self.reasoning_tokens},
         }
 
     def make_chunk(self, delta: Mapping[str, Any]) -> dict[str, Any]:
