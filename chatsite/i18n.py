@@ -186,6 +186,13 @@ def format_duration(seconds: float) -> str:
     return str(format_timedelta(timedelta(seconds=max(seconds, 1)), threshold=1.5))
 
 
+def format_seconds(seconds: float) -> str:
+    """Format how long something took: 12 s, 1 min 5 s. What took no time took a second."""
+    minutes, rest = divmod(max(round(seconds), 1), 60)
+    # The signs of the units are the same in all languages.
+    return f"{format_count(minutes)} min {rest} s" if minutes else f"{rest} s"
+
+
 def language_name(code: str) -> str:
     """Return the name of a language in the visitor's language; an unknown code stays as it is."""
     spoken = get_locale()

@@ -30,6 +30,7 @@ from chatsite.services.chat import (
     message_pages,
     messages,
     prompt_report,
+    reasonings,
 )
 from chatsite.services.chat.generation_progress import GenerationSnapshot
 from chatsite.services.chat.generations import QueueLimits
@@ -49,7 +50,8 @@ RUNNER_WAIT_SECONDS = 3.0
 class AnswerState:
     """The state of an answer: its text so far, its status and, while it waits, its queue position.
 
-    With `is_provisional` the text may still be replaced. `reason` says why the answer ended; `runner` is None while no
+    With `is_provisional` the text may still be replaced. `reasoning` is what the model thought before it, in
+    `reasoning_seconds`. `reason` says why the answer ended; `runner` is None while no
     runner is active.
     """
 
@@ -59,6 +61,8 @@ class AnswerState:
     reason: str | None = None
     runner: Runner | None = None
     is_provisional: bool = False
+    reasoning: str = ""
+    reasoning_seconds: float | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -235,12 +239,26 @@ class ChatClient:
         if progress.is_in_progress:
             text = message.text + progress.text
             return AnswerState(
-                text, progress.status, progress.queue_position, runner=runner, is_provisional=progress.is_provisional
+                text,
+                progress.status,
+                progress.queue_position,
+                runner=runner,
+                is_provisional=progress.is_provisional,
+                reasoning=progress.reasoning,
+                reasoning_seconds=progress.reasoning_seconds,
             )
         # The chunks have become the text of the message.
         finished = messages.get(self._current_user(), message.public_id)
         reason = finished.generation.finish_reason if finished.generation else None
-        return AnswerState(finished.text, finished.status, reason=reason, runner=runner)
+        thought = reasonings.load([finished]).get(finished.id)
+        return AnswerState(
+            finished.text,
+            finished.status,
+            reason=reason,
+            runner=runner,
+            reasoning=thought.text if thought else "",
+            reasoning_seconds=thought.seconds if thought else None,
+        )
 
     def _ensure_runner(self, wait_seconds: float) -> None:
         """Start a runner when there has been none for `wait_seconds` seconds, unless runners are external."""

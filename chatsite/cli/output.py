@@ -13,6 +13,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from chatsite.cli.chat_client import AnswerState
+from chatsite.i18n import format_seconds
 from chatsite.models import Conversation, Message, Role, RunnerState, Status
 from chatsite.rendering.blocks import BlockStream
 from chatsite.services.chat.prompt_report import PromptReport, ReportedTurn
@@ -22,6 +23,8 @@ from chatsite.visible_text import mark_direction_marks
 FRAMES_PER_SECOND = 12
 # Of a turn that the model did not see so many characters are shown.
 MAX_OMITTED_CHARS = 60
+# The end of what a model thinks, which fits into a small terminal.
+MAX_REASONING_CHARS = 400
 
 
 class Output:
@@ -43,12 +46,20 @@ class Output:
     def show_answer(self, answers: Iterable[AnswerState]) -> None:
         """Print an answer while it grows: each finished block once, the unfinished one repeatedly.
 
-        Provisional text is shown dimmed, and is erased when it is replaced.
+        Provisional text is shown dimmed, and is erased when it is replaced. So is what the model thinks before it
+        answers, of which only the duration stays.
         """
+        has_told_reasoning = False
         blocks = BlockStream()
         answer: AnswerState | None = None
         with Live(console=self._console, transient=True, refresh_per_second=FRAMES_PER_SECOND) as live:
             for answer in answers:
+                if answer.reasoning and not answer.text and not answer.is_finished:
+                    live.update(Text(strip_control_chars(answer.reasoning)[-MAX_REASONING_CHARS:], style="dim"))
+                    continue
+                if answer.reasoning_seconds is not None and not has_told_reasoning:
+                    has_told_reasoning = True
+                    live.console.print(Text(reasoning_text(answer.reasoning_seconds), style="dim"))
                 if answer.is_provisional:
                     live.update(Text(strip_control_chars(answer.text), style="dim"))
                     continue
@@ -127,6 +138,11 @@ def status_text(answer: AnswerState) -> str:
     if answer.queue_position and answer.queue_position > 1:
         return str(gettext("Queue position %(place)s…", place=answer.queue_position))
     return str(gettext("Thinking…"))
+
+
+def reasoning_text(seconds: float) -> str:
+    """Return how long a model thought before it answered, as a line."""
+    return str(gettext("Thought for %(duration)s", duration=format_seconds(seconds)))
 
 
 def ending_text(answer: AnswerState) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 from chatsite.cli.chat_client import AnswerState
 from chatsite.cli.output import Output
@@ -208,6 +209,31 @@ def test_terminal_escapes_in_answers_are_removed(capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr().out
     assert "a]0;ownedb2Jc" in printed
     assert not {"\x1b", "\x07", "\x9b"} & set(printed)
+
+
+def test_reasoning_leaves_its_duration_alone(capsys: pytest.CaptureFixture[str], app: Flask) -> None:
+    states = [
+        AnswerState("", Status.GENERATING, reasoning="Two and two\x1b[2J"),
+        AnswerState("Fo", Status.GENERATING, reasoning="Two and two", reasoning_seconds=3.2),
+        AnswerState("Four.", Status.DONE, reasoning="Two and two", reasoning_seconds=3.2),
+    ]
+    with app.app_context():
+        Output().show_answer(states)
+    printed = capsys.readouterr().out
+    assert printed.count("Thought for 3 s") == 1
+    assert printed.index("Thought for") < printed.index("Four.")
+    assert "Two and two" not in printed
+    assert "\x1b" not in printed
+
+
+def test_reasoning_is_seen_in_the_terminal_while_it_is_written(start_session: Callable[..., TerminalSession]) -> None:
+    person = start_session("chat")
+    person.wait_for_text("/help lists the commands")
+    person.enter_line("//think Two and two make four. => It is **four**.")
+    person.wait_for_text("Thought for")
+    person.wait_for_text("It is four.")
+    person.enter_line("/quit")
+    assert person.wait_for_exit() == 0
 
 
 def test_direction_marks_in_answers_are_shown(capsys: pytest.CaptureFixture[str]) -> None:

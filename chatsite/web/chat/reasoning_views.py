@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from flask_babel import gettext
 
 from chatsite.database import utcnow
-from chatsite.i18n import format_count
+from chatsite.i18n import format_count, format_seconds
 from chatsite.models import Message, MessageReasoning
 from chatsite.services.chat.generation_progress import GenerationSnapshot
-
-SECONDS_PER_MINUTE = 60
 
 
 @dataclass(frozen=True)
@@ -77,14 +75,6 @@ class ReasoningStream:
         self.known_chars, self._is_outdated, self._is_thinking = len(text), False, snapshot.is_thinking
         reasoning = build_growing_reasoning(snapshot) if text else None
         return ReasoningUpdate(reasoning, "" if is_whole else text[known_chars:], is_whole)
-
-
-def format_seconds(seconds: float) -> str:
-    """Format how long something took: 12 s, 1 min 5 s. What took no time took a second."""
-    whole = max(round(seconds), 1)
-    minutes, rest = divmod(whole, SECONDS_PER_MINUTE)
-    # The signs of the units are the same in all languages.
-    return f"{format_count(minutes)} min {rest} s" if minutes else f"{rest} s"
 
 
 def _summarize(seconds: float | None, tokens: int | None) -> str:
