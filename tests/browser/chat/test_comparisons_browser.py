@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from chatsite.engine.scripted import ScriptedEngine
+from tests.browser.accessibility.axe import find_violations
 from tests.browser.conftest import BrowserVisitor
 from tests.browser.test_choice_browser import TEXT, answering, site_without_runner
 from tests.browser.writer import Halting
@@ -110,6 +111,7 @@ def test_chips_name_who_is_compared_and_leave_one_out(
         expect(chips).to_have_count(3)
         page.keyboard.press("Escape")
         expect(page.locator("#model-picker-list")).to_be_hidden()
+        assert find_violations(page) == []
         page.get_by_role("button", name="Do not compare BlenderBot 400M").press("Enter")
         expect(chips).to_have_text(["SmolLM2 135M Instruct", "Demo script"], use_inner_text=True)
         page.get_by_role("button", name="Do not compare SmolLM2 135M Instruct").click()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.accessibility.axe import find_violations
 from tests.browser.conftest import BrowserVisitor, ask_and_wait
 
 pytestmark = pytest.mark.browser
@@ -80,6 +81,7 @@ def test_speech_is_written_at_the_caret(new_visitor: Callable[..., BrowserVisito
     box.evaluate("(box) => box.setSelectionRange(15, 15)")
     start(page)
     expect(box).to_be_focused()
+    assert find_violations(page) == []
     # On the device, and so without a question.
     assert page.evaluate("recognition.processLocally")
     assert page.evaluate("[recognition.lang, recognition.continuous, recognition.interimResults]") == [
@@ -126,6 +128,7 @@ def test_it_is_asked_once_whether_sound_may_leave_the_device(new_visitor: Callab
     button.first.click()
     expect(question).to_contain_text("this browser may send the sound to its maker")
     expect(question.get_by_role("button")).to_have_text(["Dictate", "Cancel"])
+    assert find_violations(page) == []
     assert page.evaluate("window.recognition") is None
     page.keyboard.press("Escape")
     expect(question).to_have_count(0)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.accessibility.axe import find_violations
 from tests.browser.conftest import BrowserVisitor, ask_and_wait, send_question
 from tests.browser.writer import Writer
 
@@ -106,6 +107,7 @@ def test_answer_is_read_sentence_by_sentence(new_visitor: Callable[..., BrowserV
         expect_spoken(page, *SENTENCES[:count])
         if count == 2:
             assert page.evaluate(MARKED).split() == ["Then", "another", "one!"]
+            assert find_violations(page) == []
         if count == 3:
             assert page.evaluate(MARKED) == "Python"
         page.evaluate("endSentence()")
