@@ -203,7 +203,9 @@ def measure_blenderbot(args: Any, folder: Path) -> list[Table]:
     torch.manual_seed(0)
     config = BlenderbotConfig.from_pretrained(folder)
     tokenizer: Any = BlenderbotTokenizer.from_pretrained(folder)
-    models: list[Any] = [BlenderbotForConditionalGeneration(config).eval() for _ in range(2)]
+    models: list[Any] = [BlenderbotForConditionalGeneration(config) for _ in range(2)]
+    for model in models:
+        model.eval()
     models[1].load_state_dict(models[0].state_dict())
     checkpoint = Checkpoint(models[0], tokenizer, "blenderbot", {})
     loaded = load_from_checkpoint(Checkpoint(models[1], tokenizer, "blenderbot", {}), args.precision)
