@@ -28,6 +28,8 @@ def serialize_prompt_report(report: PromptReport, turns: Sequence[Turn]) -> dict
         # The text is already stored with the generation.
         "persona": bool(report.persona),
         "options": report.options,
+        "counted_by": report.counted_by,
+        "notes": list(report.notes),
         "turns": turn_rows,
     }
 

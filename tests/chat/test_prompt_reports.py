@@ -195,6 +195,25 @@ def test_continued_answer_counts_full_length(people: People) -> None:
     assert usage(message.conversation).used_tokens in range(135, 146)
 
 
+def test_gauge_learns_length_of_tokens_from_counts_of_server(people: People) -> None:
+    """A server counts without showing its tokens: what is typed is estimated by what it counted."""
+    turns = [[0, "user", 100, True, False], [1, "assistant", 80, True, False], [2, "user", 50, True, False]]
+    conversation, _ = talk(
+        people, 40, 32, 20, 8, budget=1000, turns=turns, used=230, frame=0.0, counted_by="server", kept=3
+    )
+    # Five characters a word, and two tokens: a word takes 2.5 of them, as those that were counted.
+    without = usage(conversation)
+    assert usage(conversation, typed=100).used_tokens - without.used_tokens == pytest.approx(50, rel=0.05)
+    assert not without.is_uncounted
+
+
+def test_gauge_says_that_nobody_counted(people: People) -> None:
+    conversation, _ = talk(people, 4, 4, budget=1000, counted_by="estimated", notes=["cut_by_server", "?"])
+    assert usage(conversation).is_uncounted
+    report = reading(people, message_pages.page_before(conversation).messages[1])
+    assert (report.counted_by, report.notes) == ("estimated", ("cut_by_server", "?"))
+
+
 def test_context_usage_counts_pending_question(people: People) -> None:
     conversation, _ = talk(people, 10, 20)
     before = usage(conversation).used_tokens

@@ -7,7 +7,7 @@ from which the prompt was made and which do not change any more.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
@@ -20,6 +20,9 @@ from chatsite.services.chat import chat_settings, message_tree, variations
 from chatsite.services.chat.generation_leases import MAX_PROMPT_MESSAGES, prompt_messages
 
 CHARS_PER_TOKEN = 4.0
+# Servers of which nothing is known yet may split texts into shorter tokens.
+FIRST_REMOTE_CHARS_PER_TOKEN = 2.5
+MIN_COUNTED_TOKENS = 10
 # With fewer tokens the measured mean length is too uncertain.
 MIN_MEASURED_TOKENS = 50
 TEXT_TO_TEXT = "text-to-text"
@@ -50,7 +53,8 @@ class PromptReport:
     """Report of a prompt: `used_tokens` of `budget_tokens` tokens, made of the persona and the kept turns.
 
     `user_instructions` are the instructions for every chat that the model read before the persona, or empty.
-    `options` are the sampling parameters with which the answer was written.
+    `options` are the sampling parameters with which the answer was written. `counted_by` says who counted the tokens:
+    the `engine`, the `server` of an endpoint, or nobody (`estimated`). `notes` are codes for what else is to be told.
     """
 
     model: str
@@ -62,6 +66,8 @@ class PromptReport:
     turns: tuple[ReportedTurn, ...]
     options: dict[str, Any] = field(default_factory=dict)
     user_instructions: str = ""
+    counted_by: str = "engine"
+    notes: tuple[str, ...] = ()
 
     @property
     def kept_turns(self) -> list[ReportedTurn]:
@@ -104,6 +110,8 @@ def load(answer: Message) -> PromptReport | None:
         turns=tuple(_reported_turn(row, text) for row, text in lined_up),
         options=dict(stored.get("options") or {}),
         user_instructions=_user_instructions(stored, answer.generation),
+        counted_by=str(stored.get("counted_by", "engine")),
+        notes=tuple(map(str, stored.get("notes") or ())),
     )
 
 
@@ -159,13 +167,15 @@ class ContextUsage:
     """Estimate of the next prompt: about `used_tokens` of `budget_tokens` tokens, with the text being typed.
 
     `is_over_budget` means that the model will not see the whole conversation; `first_kept_message` is then the first
-    message that it will see, None if the question alone fills the budget.
+    message that it will see, None if the question alone fills the budget. `is_uncounted` says that nobody has counted
+    the last prompt either.
     """
 
     used_tokens: int
     budget_tokens: int
     is_over_budget: bool = False
     first_kept_message: Message | None = None
+    is_uncounted: bool = False
 
 
 def estimate_context_usage(conversation: Conversation, typed_chars: int = 0) -> ContextUsage | None:
@@ -186,15 +196,23 @@ def estimate_context_usage(conversation: Conversation, typed_chars: int = 0) -> 
         return None
     rows = _prompt_rows(conversation)
     budget, fixed_tokens = int(stored["budget"]), _fixed_tokens(stored)
-    question = [_estimate_tokens(typed_chars, stored) + _tokens_per_turn(stored)] if typed_chars else []
-    tokens_from = _suffix_sums([*_message_costs(generation, stored, rows), *question])
+    counted = _counted_tokens(generation, stored, rows)
+    mean = _chars_per_token(stored, rows, counted)
+    frame = _tokens_per_turn(stored)
+    question = [math.ceil(typed_chars / mean) + frame] if typed_chars else []
+    costs = [counted.get(row.id, math.ceil(row.length / mean)) + frame for row in rows]
+    tokens_from = _suffix_sums([*costs, *question])
     starts = _possible_starts(stored, rows, bool(question))
     start = next((start for start in starts if tokens_from[start] <= budget - fixed_tokens), starts[-1])
     # A very long conversation has more messages before the first row.
     is_over_budget = start > 0 or len(rows) == MAX_PROMPT_MESSAGES
     first_kept_message = db.session.get(Message, rows[start].id) if is_over_budget and start < len(rows) else None
     return ContextUsage(
-        min(round(fixed_tokens + tokens_from[start]), budget), budget, is_over_budget, first_kept_message
+        min(round(fixed_tokens + tokens_from[start]), budget),
+        budget,
+        is_over_budget,
+        first_kept_message,
+        is_uncounted=stored.get("counted_by") == "estimated",
     )
 
 
@@ -220,12 +238,11 @@ def _prompt_rows(conversation: Conversation) -> Sequence[Row[Any]]:
     ).all()
 
 
-def _message_costs(generation: Generation, stored: dict[str, Any], rows: Sequence[Row[Any]]) -> list[float]:
-    """Return the tokens that each message takes of a prompt: as counted in the report, or estimated by its length."""
+def _counted_tokens(generation: Generation, stored: dict[str, Any], rows: Sequence[Row[Any]]) -> dict[int, int]:
+    """Return the tokens of messages by id, as far as the report of the last answer knows them."""
     counted = [int(turn[2]) for turn in stored["turns"]]
     prompt_ids = [row.id for row in rows if row.id < generation.message_id]
-    counted_by_id = dict(zip(reversed(prompt_ids), reversed(counted), strict=False)) | _answer_tokens(generation)
-    return [counted_by_id.get(row.id, _estimate_tokens(row.length, stored)) + _tokens_per_turn(stored) for row in rows]
+    return dict(zip(reversed(prompt_ids), reversed(counted), strict=False)) | _answer_tokens(generation)
 
 
 def _answer_tokens(generation: Generation) -> dict[int, int]:
@@ -237,12 +254,20 @@ def _answer_tokens(generation: Generation) -> dict[int, int]:
     return {generation.message_id: generation.token_count} if db.session.scalar(runs) == 1 else {}
 
 
-def _estimate_tokens(characters: int, stored: dict[str, Any]) -> int:
-    """Estimate the number of tokens of so many characters, by the mean token length in this conversation."""
+def _chars_per_token(stored: dict[str, Any], rows: Sequence[Row[Any]], counted: Mapping[int, int]) -> float:
+    """Return the mean length of a token in this conversation.
+
+    It is that of the stored tokens; where a server counts, which shows none, that of the counted messages.
+    """
     token_lengths = [turn[5] for turn in stored["turns"] if len(turn) > 5 and isinstance(turn[5][0], int)]
-    tokens = sum(map(len, token_lengths))
-    mean = sum(map(sum, token_lengths)) / tokens if tokens >= MIN_MEASURED_TOKENS else CHARS_PER_TOKEN
-    return math.ceil(characters / mean)
+    tokens, chars = sum(map(len, token_lengths)), sum(map(sum, token_lengths))
+    least = MIN_MEASURED_TOKENS
+    if not tokens and stored.get("counted_by", "engine") != "engine":
+        tokens, least = sum(counted.get(row.id, 0) for row in rows), MIN_COUNTED_TOKENS
+        chars = sum(row.length for row in rows if row.id in counted)
+    if tokens >= least and chars:
+        return float(chars / tokens)
+    return CHARS_PER_TOKEN if stored.get("counted_by", "engine") == "engine" else FIRST_REMOTE_CHARS_PER_TOKEN
 
 
 def _tokens_per_turn(stored: dict[str, Any]) -> float:

@@ -116,6 +116,14 @@ FORMAT_DESCRIPTIONS = {
 }
 
 
+NOTE_SENTENCES = {
+    "cut_by_server": gettext_noop(
+        "The server read fewer tokens than it was sent: it cut the beginning of the conversation."
+    ),
+    "restarted": gettext_noop("The answer was interrupted, and this server cannot continue one: it was begun anew."),
+}
+
+
 @dataclass(frozen=True)
 class TurnView:
     """A turn of the prompt, with its tokens marked where the report has them."""
@@ -130,7 +138,8 @@ class ReportView:
 
     `headline` says in a sentence what the model saw, `is_partial` that it was not everything. `dropped_turns` are the
     latest of the turns that did not fit into the prompt, and `earlier_count` is the number of
-    dropped turns before them. If `report` is None, only `summary` is known.
+    dropped turns before them. If `report` is None, only `summary` is known. A model that `is_remote` runs on another
+    server; `notes` say what that did.
     """
 
     message: Message
@@ -145,6 +154,8 @@ class ReportView:
     model_title: str = ""
     format_description: str = ""
     options: Sequence[tuple[OptionLabel, str]] = ()
+    is_remote: bool = False
+    notes: Sequence[str] = ()
 
 
 def build_report(message: Message, report: PromptReport | None) -> ReportView:
@@ -168,6 +179,8 @@ def build_report(message: Message, report: PromptReport | None) -> ReportView:
         model_title=model_title(report.model),
         format_description=FORMAT_DESCRIPTIONS.get(report.family, ""),
         options=list_option_rows(report),
+        is_remote=report.counted_by != "engine",
+        notes=[gettext(NOTE_SENTENCES[note]) for note in report.notes if note in NOTE_SENTENCES],
     )
 
 

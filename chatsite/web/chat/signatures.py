@@ -27,7 +27,8 @@ MAX_TOKENS_PER_WORD = 4
 class ReadTurns:
     """How many messages a prompt report lists, how many of them the model read, and whether it read the last whole.
 
-    With `may_lack_earlier` the conversation may have messages before those of the report.
+    With `may_lack_earlier` the conversation may have messages before those of the report. With `is_cut_by_server` the
+    server of the model read less than it was sent.
     """
 
     listed: int
@@ -35,11 +36,12 @@ class ReadTurns:
     is_cut: bool
     is_single_task: bool
     may_lack_earlier: bool
+    is_cut_by_server: bool = False
 
     @property
     def is_partial(self) -> bool:
         """Whether the model was to read more than it did."""
-        return self.is_cut or (self.read < self.listed and not self.is_single_task)
+        return self.is_cut or self.is_cut_by_server or (self.read < self.listed and not self.is_single_task)
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,15 @@ def read_turns(generation: Generation) -> ReadTurns | None:
         any(row[4] for row in listed),
         report.get("family") == TEXT_TO_TEXT,
         len(rows) >= MAX_PROMPT_MESSAGES,
+        "cut_by_server" in (report.get("notes") or ()),
     )
 
 
 def headline(turns: ReadTurns) -> str:
     """Say in a sentence what the model saw of the conversation."""
     dropped = turns.listed - turns.read
+    if turns.is_cut_by_server:
+        return str(gettext("The server cut the beginning of the conversation"))
     if turns.is_single_task and not turns.is_cut:
         return str(gettext("The model saw only your last message"))
     if turns.is_cut:
@@ -99,6 +104,8 @@ def headline(turns: ReadTurns) -> str:
 
 def _reading(turns: ReadTurns) -> str:
     dropped = turns.listed - turns.read
+    if turns.is_cut_by_server:
+        return str(gettext("Read only the end of the conversation"))
     if turns.is_cut:
         return str(gettext("Read only the end of your message"))
     if turns.is_single_task or turns.listed == 1:

@@ -32,6 +32,7 @@ from chatsite.services.transfer.message_ordering import ImportedConversation, Im
 PARTIAL_PREFIX = "importing:"
 MAX_TAGS = 100
 MAX_GENERATIONS = 1000
+MAX_NOTES = 8
 MAX_TURNS = 1000
 MAX_COUNT = 2**31 - 1
 MAX_ERROR_CHARS = 10_000
@@ -241,5 +242,7 @@ _REPORT_FIELDS: Mapping[str, Callable[[object], bool]] = {
     "frame": _is_overhead,
     "persona": _is_persona,
     "options": _are_options,
+    "counted_by": lambda value: value in {"engine", "server", "estimated"},
+    "notes": lambda value: isinstance(value, list) and len(value) <= MAX_NOTES and all(map(_is_short_text, value)),
     "turns": lambda _: True,
 }
