@@ -61,12 +61,12 @@ class Quality:
 def compare_log_probabilities(exact: Tensor, rounded: Tensor, ids: list[int]) -> Quality:
     """Compare log probabilities `[positions, vocabulary]` of what follows at each position with `ids`."""
     target = torch.tensor(ids)[:, None]
-    perplexities = [
+    perplexity_exact, perplexity_rounded = (
         math.exp(-float(log_probabilities.gather(1, target).mean())) for log_probabilities in (exact, rounded)
-    ]
+    )
     same = (exact.argmax(-1) == rounded.argmax(-1)).float().mean()
     divergence = (exact.exp() * (exact - rounded)).sum(-1).mean()
-    return Quality(*perplexities, float(same), float(divergence))
+    return Quality(perplexity_exact, perplexity_rounded, float(same), float(divergence))
 
 
 def force_tokens(model_executor: ModelExecutor, prompt: list[int], prefix: list[int], ids: list[int]) -> Tensor:
