@@ -65,7 +65,7 @@ def test_artifacts_are_code_under_their_title() -> None:
         "New.",
         f"{title}```html\n<h1>Ho</h1>\n```",
     ]
-    assert list_omitted(found) == {"image": 1, "thoughts": 1}
+    assert list_omitted(found) == {"image": 1}
 
 
 def test_files_that_the_newer_tools_write_are_documents() -> None:

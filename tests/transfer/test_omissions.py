@@ -47,8 +47,9 @@ def test_what_is_left_out_is_counted() -> None:
     plain = {"messages": [{"role": role, "content": content} for role, content in turns]}
     assert [list_omitted(parse(record)) for record in (deepseek, librechat, qwen, grok, plain)] == [
         {"file": 1, "thoughts": 1, "tool_call": 1, "unknown": 1},
+        # One without its text is left out, too.
         {"thoughts": 1, "tool_call": 1, "image": 2, "unknown": 1, "file": 1},
-        {"thoughts": 1, "tool_call": 1},
+        {"tool_call": 1},
         {"file": 1, "image": 1},
         {"image": 1, "recording": 1, "tool_call": 1, "hidden": 1},
     ]
@@ -78,7 +79,7 @@ def test_parts_of_openai_and_anthropic_messages_are_named_and_counted() -> None:
     ]
     parsed = parse({"messages": turns})
     assert list_texts(parsed) == ["Look\n\n[a.pdf]\n\n[b.csv]\n\n[image]", "Seen.", "[c.pdf]", "No."]
-    assert list_omitted(parsed) == {"file": 3, "image": 1, "unknown": 1, "thoughts": 2, "tool_call": 3}
+    assert list_omitted(parsed) == {"file": 3, "image": 1, "unknown": 1, "tool_call": 3}
 
 
 def test_what_sillytavern_attaches_is_named_and_counted() -> None:

@@ -31,13 +31,13 @@ def test_answers_in_output_are_imported() -> None:
     ]
     found = parse(make_openwebui_record(QUESTION, {"output": [*parts, output("message", "Overnight.")]}))
     assert list_texts(found) == ["Question", "I look.\n\nOvernight."]
-    assert list_omitted(found) == {"thoughts": 1, "tool_call": 1}
+    assert list_omitted(found) == {"tool_call": 1}
     split = {"type": "message", "content": [{"text": "Over"}, {"text": "night."}]}
     assert parse_answer(output=[split]) == "Overnight."
     # Where both are there, the content is the answer, and nothing is counted twice.
     details = '<details type="reasoning">x</details>'
     found = parse(make_openwebui_record(QUESTION, {"content": f"{details}Rye.", "output": parts}))
-    assert (list_texts(found)[1], list_omitted(found)) == ("Rye.", {"thoughts": 1, "tool_call": 1})
+    assert (list_texts(found)[1], list_omitted(found)) == ("Rye.", {"tool_call": 1})
     found = parse(make_openwebui_record(QUESTION, {"content": "Rye.", "output": [output("hologram")]}))
     assert list_omitted(found) == {"unknown": 1}
 
@@ -68,12 +68,12 @@ def test_branch_of_a_current_message_without_text_is_shown() -> None:
         (
             '<details type="reasoning" done="true">\n<summary>x</summary>\n> Hm.\n</details>\nFour [1].',
             "Four [1].",
-            "thoughts",
+            None,
         ),
         ('<details type="tool_calls" result="&quot;<b>&quot;">\n</details>\nIt is noon.', "It is noon.", "tool_call"),
         ('A <details type="code_interpreter">x</details>B', "A B", "tool_call"),
-        ("<think>Hm.</think>Four.", "Four.", "thoughts"),
-        ('Four.<details type="reasoning" done="false">\n> Let me', "Four.", "thoughts"),
+        ("<think>Hm.</think>Four.", "Four.", None),
+        ('Four.<details type="reasoning" done="false">\n> Let me', "Four.", None),
         ("<details><summary>More</summary>x</details>", "<details><summary>More</summary>x</details>", None),
         ("Write <think> first.", "Write <think> first.", None),
         ("<detailsx>", "<detailsx>", None),

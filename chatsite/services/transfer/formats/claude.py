@@ -21,18 +21,18 @@ from chatsite.services.transfer.formats import artifacts
 from chatsite.services.transfer.formats.attachments import mention_attachment, mention_image
 from chatsite.services.transfer.formats.documents import Document, resolve_documents
 from chatsite.services.transfer.formats.markup import file_placeholder, format_link
+from chatsite.services.transfer.formats.reasoning import keep_reasoning
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
 ROLES = {"human": Role.USER, "user": Role.USER, "assistant": Role.ASSISTANT}
 OMITTED_BLOCKS = {
-    "thinking": OmittedKind.THOUGHTS,
     "redacted_thinking": OmittedKind.THOUGHTS,
     "tool_use": OmittedKind.TOOL_CALL,
     "server_tool_use": OmittedKind.TOOL_CALL,
 }
-# What these say stands in other blocks, or is of no use to a reader.
-SILENT_BLOCKS = {"tool_result", "token_budget", "flag"}
+# What these say stands elsewhere in the message, or is of no use to a reader.
+SILENT_BLOCKS = {"thinking", "tool_result", "token_budget", "flag"}
 # Stands in `text` for each block that is no text.
 UNSUPPORTED_SENTENCE = "```\nThis block is not supported on your current device yet.\n```"
 
@@ -87,6 +87,8 @@ def _parse_message(
     role = ROLES.get(str(record.get("sender")))
     omitted[OmittedKind.UNKNOWN] += role is None and bool(record)
     model = single_line(record.get("model"), 200) if role is Role.ASSISTANT else None
+    blocks = map(as_dict, as_list(record.get("content")))
+    thoughts = [block.get("thinking") for block in blocks if block.get("type") == "thinking"]
     return ImportedMessage(
         source_key=key,
         parent_key=parent_key,
@@ -95,6 +97,7 @@ def _parse_message(
         created_at=parse_datetime(record.get("created_at")),
         import_source_id=external_id(record.get("uuid")),
         generations=[{"model": model}] if model else [],
+        reasoning=keep_reasoning(thoughts, omitted, has_answer=bool(text) and role is Role.ASSISTANT),
     )
 
 

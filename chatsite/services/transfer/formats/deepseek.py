@@ -22,11 +22,13 @@ from chatsite.services.transfer.coercion import (
     single_line,
 )
 from chatsite.services.transfer.formats.attachments import mention_attachment
+from chatsite.services.transfer.formats.reasoning import keep_reasoning
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
 FRAGMENT_ROLES = {"REQUEST": Role.USER, "RESPONSE": Role.ASSISTANT}
-OMITTED_FRAGMENTS = {"THINK": OmittedKind.THOUGHTS, "SEARCH": OmittedKind.TOOL_CALL}
+REASONING_FRAGMENT = "THINK"
+OMITTED_FRAGMENTS = {"SEARCH": OmittedKind.TOOL_CALL}
 ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT}
 
 
@@ -62,7 +64,9 @@ def _parse_node(key: str, node: Mapping[str, Any], omitted: Omissions) -> Import
     message = as_dict(node.get("message"))
     fragments = [as_dict(each) for each in as_list(message.get("fragments"))]
     kinds = [str(each.get("type")) for each in fragments]
-    omitted.update(OMITTED_FRAGMENTS.get(kind, OmittedKind.UNKNOWN) for kind in kinds if kind not in FRAGMENT_ROLES)
+    other_kinds = [kind for kind in kinds if kind not in FRAGMENT_ROLES and kind != REASONING_FRAGMENT]
+    omitted.update(OMITTED_FRAGMENTS.get(kind, OmittedKind.UNKNOWN) for kind in other_kinds)
+    thoughts = [each.get("content") for each in fragments if each.get("type") == REASONING_FRAGMENT]
     roles = [FRAGMENT_ROLES[kind] for kind in kinds if kind in FRAGMENT_ROLES]
     role = roles[0] if roles else ROLES.get(str(message.get("role")).lower())
     texts = [each.get("content") for each in fragments if FRAGMENT_ROLES.get(str(each.get("type"))) is role]
@@ -71,14 +75,16 @@ def _parse_node(key: str, node: Mapping[str, Any], omitted: Omissions) -> Import
     files = [mention_attachment(as_dict(each).get("file_name"), omitted) for each in as_list(message.get("files"))]
     parts = [*(text for text in texts if isinstance(text, str)), *files]
     model = single_line(message.get("model"), 200)
+    text = clean_message_text("\n\n".join(filter(None, parts)))
     return ImportedMessage(
         source_key=key,
         parent_key=external_id(node.get("parent")),
         role=role,
-        text=clean_message_text("\n\n".join(filter(None, parts))),
+        text=text,
         created_at=parse_datetime(message.get("inserted_at")),
         import_source_id=external_id(key),
         generations=[{"model": model}] if model else [],
+        reasoning=keep_reasoning(thoughts, omitted, has_answer=bool(text) and role is Role.ASSISTANT),
     )
 
 

@@ -18,8 +18,9 @@ from chatsite.services.transfer.coercion import (
     single_line,
 )
 from chatsite.services.transfer.formats.attachments import mention_attachment, mention_image
+from chatsite.services.transfer.formats.reasoning import keep_reasoning
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
-from chatsite.services.transfer.omissions import Omissions, OmittedKind
+from chatsite.services.transfer.omissions import Omissions
 
 
 def is_conversation(record: Mapping[str, Any]) -> bool:
@@ -34,7 +35,6 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
     omitted = Omissions()
     for number, each in enumerate(as_list(record.get("responses"))):
         response = as_dict(as_dict(each).get("response"))
-        omitted[OmittedKind.THOUGHTS] += bool(response.get("thinking_trace"))
         previous_key = messages[-1].source_key if messages else None
         messages.append(_parse_response(response, number, omitted, previous_key=previous_key))
     ordered = message_ordering.parents_first(messages)
@@ -68,6 +68,7 @@ def _parse_response(
     role = Role.USER if str(record.get("sender")).lower() in {"human", "user"} else Role.ASSISTANT
     source_id = external_id(record.get("_id"))
     model = single_line(record.get("model"), 200) if role is Role.ASSISTANT else None
+    thoughts = [record["thinking_trace"]] if record.get("thinking_trace") else []
     return ImportedMessage(
         source_key=source_id or f"#{number}",
         parent_key=external_id(record.get("parent_response_id")) or previous_key,
@@ -76,6 +77,7 @@ def _parse_response(
         created_at=_parse_time(record.get("create_time")),
         import_source_id=source_id,
         generations=[{"model": model}] if model else [],
+        reasoning=keep_reasoning(thoughts, omitted, has_answer=bool(text) and role is Role.ASSISTANT),
     )
 
 

@@ -20,11 +20,13 @@ from chatsite.services.transfer.coercion import (
     single_line,
 )
 from chatsite.services.transfer.formats.attachments import mention_attachment, mention_image
+from chatsite.services.transfer.formats.reasoning import keep_reasoning
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
 MAX_MESSAGES = 50_000
-OMITTED_PARTS = {"think": OmittedKind.THOUGHTS, "tool_call": OmittedKind.TOOL_CALL}
+REASONING_PART = "think"
+OMITTED_PARTS = {"tool_call": OmittedKind.TOOL_CALL}
 IMAGE_PARTS = {"image_file", "image_url"}
 
 
@@ -84,6 +86,8 @@ def _parse_message(
     role = Role.USER if record.get("isCreatedByUser") is True or record.get("sender") == "User" else Role.ASSISTANT
     # Plugins and agents have only the name of who answered.
     model = single_line(record.get("model"), 200) or single_line(record.get("sender"), 200) or model
+    parts = [as_dict(part) for part in as_list(record.get("content"))]
+    thoughts = [_part_text(part, REASONING_PART) for part in parts if part.get("type") == REASONING_PART]
     return ImportedMessage(
         source_key=keys[0],
         parent_key=keys[1],
@@ -92,7 +96,13 @@ def _parse_message(
         created_at=parse_datetime(record.get("createdAt")),
         import_source_id=external_id(record.get("messageId")),
         generations=[{"model": model}] if model and role is Role.ASSISTANT else [],
+        reasoning=keep_reasoning(thoughts, omitted, has_answer=bool(text) and role is Role.ASSISTANT),
     )
+
+
+def _part_text(part: Mapping[str, Any], key: str) -> object:
+    """Return the text of a part, which is an object with the text as its `value` in some versions."""
+    return as_dict(part.get(key)).get("value", part.get(key))
 
 
 def _message_text(record: Mapping[str, Any], omitted: Omissions) -> str:
@@ -106,11 +116,10 @@ def _message_text(record: Mapping[str, Any], omitted: Omissions) -> str:
         kind = str(part.get("type"))
         if kind in IMAGE_PARTS:
             written.append(mention_image(as_dict(part.get(kind)).get("filename"), omitted))
-        elif kind != "text":
+        elif kind not in {"text", REASONING_PART}:
             omitted[OMITTED_PARTS.get(kind, OmittedKind.UNKNOWN)] += 1
-        elif not text:
-            # The text of a part is an object with the text as its `value` in some versions.
-            value = as_dict(part.get("text")).get("value", part.get("text"))
+        elif kind == "text" and not text:
+            value = _part_text(part, "text")
             written.append(value if isinstance(value, str) else "")
     for file in map(as_dict, as_list(record.get("files"))):
         written.append(mention_attachment(file.get("filename"), omitted, media_type=file.get("type")))

@@ -20,6 +20,7 @@ from chatsite.services.transfer.coercion import (
     single_line,
 )
 from chatsite.services.transfer.formats import message_parts
+from chatsite.services.transfer.formats.reasoning import keep_reasoning
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
@@ -103,6 +104,7 @@ def _parse_message(record: Mapping[str, Any], number: int, omitted: Omissions, *
     role = ROLES.get(_role_name(record))
     text = message_parts.message_text(record, TEXT_KEYS, omitted) if role else ""
     model = single_line(record.get("model"), 200) or model
+    thoughts = message_parts.list_reasoning(record, TEXT_KEYS) if role else []
     return ImportedMessage(
         source_key=f"#{number}",
         parent_key=f"#{number - 1}" if number else None,
@@ -110,6 +112,7 @@ def _parse_message(record: Mapping[str, Any], number: int, omitted: Omissions, *
         text=text,
         created_at=_parse_time(record),
         generations=[{"model": model}] if model and role is Role.ASSISTANT else [],
+        reasoning=keep_reasoning(thoughts, omitted, has_answer=bool(text) and role is Role.ASSISTANT),
     )
 
 

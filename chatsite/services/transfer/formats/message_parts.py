@@ -17,9 +17,7 @@ IMAGE_PARTS = {"image_url", "image", "input_image", "image_file"}
 AUDIO_PARTS = {"input_audio", "audio"}
 FILE_PARTS = {"file", "input_file", "document"}
 OMITTED_PARTS = {
-    "thinking": OmittedKind.THOUGHTS,
     "redacted_thinking": OmittedKind.THOUGHTS,
-    "reasoning": OmittedKind.THOUGHTS,
     "tool_use": OmittedKind.TOOL_CALL,
     "server_tool_use": OmittedKind.TOOL_CALL,
     "tool_call": OmittedKind.TOOL_CALL,
@@ -28,6 +26,8 @@ OMITTED_PARTS = {
 }
 # What a call returned belongs to the call.
 SILENT_PARTS = {"tool_result", "tool-result", "web_search_tool_result"}
+# Each with where it has its text.
+REASONING_PARTS = {"thinking": ("thinking", "text"), "reasoning": ("text", "reasoning")}
 REASONING_KEYS = ("reasoning_content", "reasoning")
 NAME_KEYS = ("filename", "file_name", "name", "title")
 
@@ -38,12 +38,22 @@ def message_text(record: Mapping[str, Any], text_keys: Sequence[str], omitted: O
     Counts in `omitted` what is left out of it. Raises MessageTooLargeError.
     """
     omitted[OmittedKind.TOOL_CALL] += len(as_list(record.get("tool_calls"))) or bool(record.get("function_call"))
-    omitted[OmittedKind.THOUGHTS] += any(record.get(key) for key in REASONING_KEYS)
     texts: list[str] = []
     for key in text_keys:
         texts = texts or [text for part in _parts(record.get(key)) if (text := _part_text(part, omitted)).strip()]
     texts += [_file_text(as_dict(each), omitted) for each in as_list(record.get("attachments"))]
     return clean_message_text("\n\n".join(texts))
+
+
+def list_reasoning(record: Mapping[str, Any], text_keys: Sequence[str]) -> list[object]:
+    """Return the parts of a message that are reasoning; what has no text among them comes as something else."""
+    # Some servers have the same under both keys.
+    found: list[object] = next(([record[key]] for key in REASONING_KEYS if record.get(key)), [])
+    for part in [as_dict(part) for key in text_keys for part in _parts(record.get(key))]:
+        keys = REASONING_PARTS.get(str(part.get("type")))
+        if keys:
+            found.append(next((part[key] for key in keys if part.get(key)), None))
+    return found
 
 
 def _parts(content: object) -> list[Any]:
@@ -62,6 +72,8 @@ def _part_text(part: object, omitted: Omissions) -> str:
         return "[audio]"
     if kind in FILE_PARTS:
         return _file_text(fields, omitted)
+    if kind in REASONING_PARTS:
+        return ""
     if kind in OMITTED_PARTS:
         omitted[OMITTED_PARTS[kind]] += 1
         return ""

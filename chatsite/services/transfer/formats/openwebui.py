@@ -21,6 +21,7 @@ from chatsite.services.transfer.coercion import (
     single_line,
 )
 from chatsite.services.transfer.formats import openwebui_text
+from chatsite.services.transfer.formats.reasoning import keep_reasoning
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
@@ -98,6 +99,7 @@ def _parse_message(
         is_system = record.get("role") in ("system", "tool")
         omitted[OmittedKind.HIDDEN if is_system else OmittedKind.UNKNOWN] += bool(record)
     text = clean_message_text(openwebui_text.message_text(record, omitted, is_answer=role is Role.ASSISTANT))
+    thoughts = openwebui_text.list_reasoning(record) if role is Role.ASSISTANT else []
     error = _error_text(record.get("error")) if role is Role.ASSISTANT and not text else None
     return ImportedMessage(
         source_key=key,
@@ -107,6 +109,12 @@ def _parse_message(
         created_at=parse_datetime(record.get("timestamp")),
         import_source_id=external_id(record.get("id")) or external_id(key),
         generations=_parse_generations(record, error) if role is Role.ASSISTANT else [],
+        reasoning=keep_reasoning(
+            [thought.text for thought in thoughts],
+            omitted,
+            has_answer=bool(text),
+            seconds=sum(thought.seconds or 0.0 for thought in thoughts) or None,
+        ),
     )
 
 

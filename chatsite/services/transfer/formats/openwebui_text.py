@@ -3,28 +3,72 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from html import unescape
 from typing import Any
 
-from chatsite.services.transfer.coercion import as_dict, as_list, single_line
+from chatsite.services.transfer.coercion import as_dict, as_float, as_list, single_line
 from chatsite.services.transfer.formats.attachments import mention_attachment, mention_image
 from chatsite.services.transfer.formats.markup import format_link
 from chatsite.services.transfer.formats.markup_blocks import Attributes, replace_elements
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
+REASONING = "reasoning"
 DETAILS_KINDS = {
-    "reasoning": OmittedKind.THOUGHTS,
     "tool_calls": OmittedKind.TOOL_CALL,
     "code_interpreter": OmittedKind.TOOL_CALL,
 }
-OUTPUT_KINDS = {"reasoning": OmittedKind.THOUGHTS, "function_call": OmittedKind.TOOL_CALL}
+OUTPUT_KINDS = {"function_call": OmittedKind.TOOL_CALL}
 # What a call returned belongs to the call.
-SILENT_OUTPUT_KINDS = {"message", "function_call_output", "open_webui:code_interpreter_output"}
+SILENT_OUTPUT_KINDS = {"message", REASONING, "function_call_output", "open_webui:code_interpreter_output"}
 # An image inside the text, or in the files of the site that the export comes from.
 LOCAL_IMAGE = re.compile(
     r"!\[([^\[\]\n]{0,300})\]\((?:data:image/|/api/v1/files/|/cache/)[^()\s]*(?: \"[^\"()\n]{0,300}\")?\)"
 )
 MAX_SOURCES = 100
+SUMMARY = re.compile(r"\s*<summary>[^<]{0,1000}</summary>")
+QUOTE_MARK = re.compile(r"^> ?", re.MULTILINE)
+MAX_SECONDS = 10**6
+
+
+@dataclass(frozen=True)
+class Thought:
+    """One reasoning of an answer, with how long it took. Its text may be something else than a text."""
+
+    text: object
+    seconds: float | None = None
+
+
+def list_reasoning(record: Mapping[str, Any]) -> list[Thought]:
+    """Return what the model thought for an answer: from `output`, or else from the elements in its text."""
+    items = [item for item in map(as_dict, as_list(record.get("output"))) if item.get("type") == REASONING]
+    if items:
+        return [Thought(_item_text(item), _seconds(item.get("duration"))) for item in items]
+    thoughts: list[Thought] = []
+
+    def note_details(attributes: Attributes, inner: str) -> str:
+        if attributes["type"] == REASONING:
+            text = QUOTE_MARK.sub("", unescape(SUMMARY.sub("", inner, count=1)).strip())
+            thoughts.append(Thought(text, _seconds(attributes.get("duration"))))
+        return ""
+
+    def note_thought(attributes: Attributes, inner: str) -> str:
+        thoughts.append(Thought(inner))
+        return ""
+
+    _replace_thoughts(_content_text(record.get("content"), Omissions()), note_details, note_thought)
+    return thoughts
+
+
+def _item_text(item: Mapping[str, Any]) -> str:
+    parts = [as_dict(part) for key in ("content", "summary") for part in as_list(item.get(key))]
+    return "\n\n".join(part["text"] for part in parts if isinstance(part.get("text"), str))
+
+
+def _seconds(value: object) -> float | None:
+    number = float(value) if isinstance(value, str) and value.isdecimal() and len(value) < 8 else as_float(value)
+    return number if number is not None and 0 < number < MAX_SECONDS else None
 
 
 def message_text(record: Mapping[str, Any], omitted: Omissions, *, is_answer: bool) -> str:
@@ -63,16 +107,19 @@ def _without_details(text: str, omitted: Omissions) -> str:
     """Return an answer without what the model thought and called."""
 
     def cut_details(attributes: Attributes, inner: str) -> str:
-        omitted[DETAILS_KINDS.get(attributes["type"], OmittedKind.UNKNOWN)] += 1
+        if attributes["type"] != REASONING:
+            omitted[DETAILS_KINDS.get(attributes["type"], OmittedKind.UNKNOWN)] += 1
         return ""
 
-    def cut_thoughts(attributes: Attributes, inner: str) -> str:
-        omitted[OmittedKind.THOUGHTS] += 1
-        return ""
+    return _replace_thoughts(text, cut_details, lambda attributes, inner: "")
 
-    text = replace_elements(text, "details", cut_details, is_wanted=lambda attributes: "type" in attributes)
+
+def _replace_thoughts(
+    text: str, replace_details: Callable[[Attributes, str], str], replace_tag: Callable[[Attributes, str], str]
+) -> str:
+    text = replace_elements(text, "details", replace_details, is_wanted=lambda attributes: "type" in attributes)
     # Only if the answer begins with it: further below somebody may write about the tag.
-    return replace_elements(text, "think", cut_thoughts) if text.lstrip().startswith("<think>") else text
+    return replace_elements(text, "think", replace_tag) if text.lstrip().startswith("<think>") else text
 
 
 def _output_text(output: list[Mapping[str, Any]]) -> str:

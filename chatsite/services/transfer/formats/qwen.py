@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from chatsite.models import Role
 from chatsite.services.transfer.coercion import as_dict, as_list
 from chatsite.services.transfer.formats import openwebui
+from chatsite.services.transfer.formats.reasoning import keep_reasoning
 from chatsite.services.transfer.message_ordering import ImportedConversation
 from chatsite.services.transfer.omissions import OmittedKind
 
@@ -25,11 +27,16 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
     messages = {key: _with_content(as_dict(message)) for key, message in _messages(record).items()}
     history = {**as_dict(chat.get("history")), "messages": messages}
     imported = openwebui.parse_conversation({**record, "chat": {**chat, "history": history}})
-    for message in map(as_dict, messages.values()):
-        for part in map(as_dict, as_list(message.get("content_list"))):
-            if part.get("phase") not in ANSWER_PHASES:
-                is_thought = "think" in str(part.get("phase"))
-                imported.omitted[OmittedKind.THOUGHTS if is_thought else OmittedKind.TOOL_CALL] += 1
+    answers = {each.source_key: each for each in imported.messages if each.role is Role.ASSISTANT}
+    for key, message in messages.items():
+        parts = [as_dict(part) for part in as_list(as_dict(message).get("content_list"))]
+        others = [part for part in parts if part.get("phase") not in ANSWER_PHASES]
+        thoughts = [part.get("content") for part in others if "think" in str(part.get("phase"))]
+        imported.omitted[OmittedKind.TOOL_CALL] += len(others) - len(thoughts)
+        answer = answers.get(key)
+        reasoning = keep_reasoning(thoughts, imported.omitted, has_answer=answer is not None)
+        if answer and reasoning:
+            answer.reasoning = reasoning
     return imported
 
 
