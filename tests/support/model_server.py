@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +47,8 @@ class ModelServer:
         self.port: int = self._listener.getsockname()[1]
         self._is_closing = threading.Event()
         self._open: set[socket.socket] = set()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     @property
     def url(self) -> str:
@@ -60,6 +62,10 @@ class ModelServer:
     def close(self) -> None:
         """Refuse new connections and end the open ones, as a killed server does."""
         self._is_closing.set()
+        # A closed socket goes on listening for as long as a thread waits for its next connection, so it gets one.
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+        self._accepting.join()
         self._listener.close()
         for connection in list(self._open):
             _reset(connection)
@@ -75,6 +81,9 @@ class ModelServer:
             try:
                 connection, _ = self._listener.accept()
             except OSError:
+                return
+            if self._is_closing.is_set():
+                _reset(connection)
                 return
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
