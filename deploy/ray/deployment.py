@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +36,7 @@ class ReplicaSettings:
     model: str
     models_dir: str = "instance/models"
     precision: str = "auto"
-    threads: int = 0
+    threads: int = 1
     max_calls: int = 32
     limits: CallLimits = field(default_factory=CallLimits)
     tokens_per_second: float = 40.0
@@ -66,14 +65,12 @@ class ChatModel:
     """A replica: one engine, loaded when it starts. Ray asks for its health, and replaces it when it has none."""
 
     def __init__(self, settings: ReplicaSettings) -> None:
-        if settings.threads:
-            os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads))
         entry = resolve_entry(settings.model)
         outbox: Outbox = queue.SimpleQueue()
         engine = create_engine(
             entry,
             Path(settings.models_dir),
-            thread_count=settings.threads or None,
+            thread_count=settings.threads,
             precision=settings.precision,
             tokens_per_second=settings.tokens_per_second,
             outbox=outbox,
