@@ -37,9 +37,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--models-dir", default=str(ROOT / "instance" / "models"), help="where weights are, on each machine"
     )
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "int8"])
-    parser.add_argument(
-        "--threads", type=int, default=0, help="processor threads of a replica; 0 means as many as --cpus"
-    )
+    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 means as many as --cpus")
     parser.add_argument("--max-calls", type=int, default=32, help="calls that a replica takes on; more get a 429")
     parser.add_argument("--max-new-tokens", type=int, default=4096, help="the longest answer")
     parser.add_argument("--tokens-per-second", type=float, default=40.0, help="the pace of the scripted model")
