@@ -73,6 +73,8 @@ def select_claimable(
     places = _EndpointPlaces({models.find_endpoint(model) for model in model_by_id.values()} - {""}, tx)
     is_all_ours = all(map(models.can_answer, model_by_id.values()))
     others = [] if is_all_ours else _list_others(lease_seconds)
+    # This runner learns of what was just added a moment later.
+    others += [] if is_all_ours else [_find_added(models)]
     selected: list[Selected] = []
     for id_ in generation_ids:
         model = model_by_id.get(id_)
@@ -126,6 +128,12 @@ class _EndpointPlaces:
             return []
         self._taken[endpoint] += 1
         return [Selected(generation_id, endpoint)]
+
+
+def _find_added(models: RunnerModels) -> RunnerModels:
+    """Return the endpoints that were added to the site and that a runner with `models` does not know of yet."""
+    added = frozenset(db.session.scalars(select(StoredEndpoint.name).where(StoredEndpoint.is_added)))
+    return RunnerModels(endpoints=added - models.endpoints, reached=added - models.endpoints)
 
 
 def _list_others(lease_seconds: float) -> list[RunnerModels]:

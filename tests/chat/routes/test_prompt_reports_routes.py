@@ -207,3 +207,32 @@ def test_generation_error_is_escaped(app: Flask, alice: WebClient) -> None:
     assert "&lt;img" in html
     assert "<img" not in html
     assert "100%" in html
+
+
+@pytest.mark.parametrize(
+    ("counted_by", "sentence"),
+    [
+        ("engine", "tokens your messages"),
+        ("server", "tokens, counted by the server"),
+        ("estimated", "tokens, estimated"),
+    ],
+)
+def test_prompt_report_says_who_counted(
+    alice: WebClient, answer_with_report: Answer, counted_by: str, sentence: str
+) -> None:
+    conversation = alice.start_conversation("Hello there")
+    answer_with_report(counted_by=counted_by)
+    text = words(alice.get(f"{last_answer(alice, conversation)}/prompt-report").text)
+    assert sentence in text
+    assert ("It runs on another server" in text) is (counted_by != "engine")
+
+
+def test_prompt_report_tells_that_server_cut_prompt(alice: WebClient, answer_with_report: Answer) -> None:
+    conversation = alice.start_conversation("Hello there")
+    answer_with_report(counted_by="server", notes=["cut_by_server", "unknown of later", HOSTILE])
+    path = last_answer(alice, conversation)
+    assert "Read only the end of the conversation" in words(alice.get(f"/conversations/{conversation}").text)
+    page = alice.get(f"{path}/prompt-report").text
+    assert "The server cut the beginning of the conversation" in words(page)
+    assert "it was sent: it cut the beginning of the conversation." in words(page)
+    assert "onerror" not in page
