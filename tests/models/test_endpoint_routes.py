@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from chatsite.database import db
 from chatsite.engine.catalog.endpoints import Endpoint, RemoteModel
 from chatsite.errors import endpoints as endpoint_errors
-from chatsite.models import RunnerState
+from chatsite.models import RunnerState, Status
 from chatsite.services.models import catalog, endpoint_status, endpoints, runners
 from chatsite.services.models.endpoint_status import EndpointFacts
 from tests.conftest import close_app, make_app
@@ -186,3 +186,19 @@ def test_site_without_servers_says_nothing_of_them(app: Flask, alice: WebClient)
     app.config["ALLOW_MODEL_MANAGEMENT"] = False
     assert "Other servers" not in alice.get("/models").text
     assert "model-picker-model-group" not in alice.get("/").text
+
+
+@pytest.mark.parametrize("can_continue", [True, False])
+def test_continue_is_offered_where_the_server_can(
+    app: Flask, alice: WebClient, finish_answers: Callable[..., None], can_continue: bool
+) -> None:
+    add(app, OLLAMA)
+    with app.app_context():
+        endpoint_status.save_capabilities("ollama", {"continue": {"llama3.2:3b": can_continue}})
+        db.session.remove()
+    question = {"text": "Hi", "conversation": "", "idempotency_key": "t1", "model": "ollama/llama3.2:3b"}
+    address = alice.send_form("POST", "/messages", **question).location
+    finish_answers("Half an", Status.STOPPED, "cancelled")
+    page = alice.get(address).text
+    assert ('value="continue"' in page) is can_continue
+    assert 'value="retry"' in page

@@ -136,6 +136,17 @@ def list_found(config: CatalogConfig) -> list[EndpointCard]:
     return [EndpointCard(read_endpoint(row), row, False) for row in rows if not {row.name, row.url} & known]
 
 
+def can_continue(model: str | None) -> bool:
+    """Return whether a model can go on with an answer, as far as its endpoint is known; local models can.
+
+    A server that cannot writes another answer, which would begin in the middle of the first one.
+    """
+    name, _, model_id = (model or "").partition("/")
+    row = db.session.get(StoredEndpoint, name) if model_id else None
+    known = row.capabilities.get("continue") if row else None
+    return not isinstance(known, dict) or known.get(model_id) is not False
+
+
 def get_discovery_status() -> DiscoveryStatus:
     """Return how the last look for servers stands; one that no runner has carried out in time is over."""
     row = db.session.get(EndpointDiscovery, DISCOVERY_ID)

@@ -24,6 +24,7 @@ from chatsite.services.chat import (
 from chatsite.services.chat.message_pages import MessagePage
 from chatsite.services.chat.message_tree import VersionPosition
 from chatsite.services.chat.prompt_report import ContextUsage
+from chatsite.services.models import endpoints
 from chatsite.web.chat.announcements import count_announced
 from chatsite.web.chat.answer_menus import can_rate, can_regenerate, is_latest
 from chatsite.web.chat.comparison_views import ComparisonFoot, build_comparison_foot
@@ -216,7 +217,7 @@ class _MessageViewBuilder:
             status=build_generation_status(snapshot) if is_in_progress else None,
             announced_count=count_announced(message, snapshot) if is_in_progress else 0,
             summary=summarize_generation(generation) if generation and not is_in_progress else None,
-            can_continue=generations.can_continue(message) and not is_followed,
+            can_continue=_can_continue(message) and not is_followed,
             can_retry=generations.can_retry(message) and not is_followed,
             can_regenerate=can_regenerate(message, is_followed=is_followed),
             can_rate=can_rate(message),
@@ -248,3 +249,9 @@ class _MessageViewBuilder:
             return heading
         version = gettext("%(number)s of %(count)s", number=position.number, count=position.count)
         return f"{heading}, {version}"
+
+
+def _can_continue(message: Message) -> bool:
+    """Return whether Continue is offered: it applies to the answer, and its model can."""
+    generation = message.generation
+    return generations.can_continue(message) and endpoints.can_continue(generation.model if generation else None)
