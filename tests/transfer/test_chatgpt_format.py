@@ -264,6 +264,8 @@ def test_what_is_left_out_is_counted() -> None:
             make_node("u", "s", "user", "Q", {"content_type": "hologram"}),
             make_node("t", "u", "assistant", content=thoughts),
             make_node("r", "t", "assistant", content={"content_type": "reasoning_recap", "content": "5 s"}),
+            # Nobody has answered after this one.
+            make_node("t2", "a", "assistant", content=thoughts),
             make_node("c", "r", "assistant", "search()", recipient="web"),
             make_node("o", "c", "tool", "found"),
             make_node("x", "o", "assistant", content={"content_type": "novelty", "text": "?"}),

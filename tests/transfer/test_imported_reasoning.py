@@ -9,10 +9,11 @@ import pytest
 
 from chatsite.services.chat import reasonings
 from chatsite.services.transfer.message_ordering import ImportedReasoning
+from chatsite.services.transfer.omissions import OmittedKind
 from tests.conftest import People
 from tests.support import transfer_fixtures as t
 from tests.support.file_reading import read_one
-from tests.support.record_builders import make_claude_record, make_openwebui_record
+from tests.support.record_builders import make_chatgpt_record, make_claude_record, make_node, make_openwebui_record
 
 THOUGHT = "Two and two."
 KEPT = ImportedReasoning(THOUGHT)
@@ -58,6 +59,18 @@ def qwen() -> dict[str, Any]:
     return record
 
 
+def chatgpt() -> dict[str, Any]:
+    thoughts = {"content_type": "thoughts", "thoughts": [{"summary": "Add", "content": THOUGHT}]}
+    told = {"content_type": "reasoning_recap", "content": "4 s"}
+    recap = make_node("r", "t", "assistant", content=told, metadata={"finished_duration_sec": 4})
+    return make_chatgpt_record(
+        make_node("u", None, "user", "What is it?"),
+        make_node("t", "u", "assistant", content=thoughts),
+        recap,
+        make_node("a", "r", "assistant", "Four."),
+    )
+
+
 DETAILS = (
     '<details type="reasoning" done="true" duration="12">\n<summary>Thought for 12 seconds</summary>\n'
     "&gt; Two and\n&gt; two.\n</details>\nFour."
@@ -91,6 +104,7 @@ DETAILS = (
         (librechat({"value": THOUGHT}), KEPT),
         (grok(), KEPT),
         (qwen(), KEPT),
+        (chatgpt(), ImportedReasoning(THOUGHT, seconds=4.0)),
     ],
 )  # fmt: skip
 def test_reasoning_is_kept_beside_the_answer(record: dict[str, Any], reasoning: ImportedReasoning | None) -> None:
@@ -98,13 +112,13 @@ def test_reasoning_is_kept_beside_the_answer(record: dict[str, Any], reasoning: 
     question, answer = talk.messages
     assert (question.text, question.reasoning, answer.text) == ("What is it?", None, "Four.")
     assert answer.reasoning == reasoning
-    assert bool(talk.omitted["thoughts"]) is (reasoning is None)
+    assert bool(talk.omitted[OmittedKind.THOUGHTS]) is (reasoning is None)
 
 
 def test_reasoning_without_an_answer_is_left_out() -> None:
     talk = read_one([openai(content="", reasoning_content=THOUGHT)])
     assert [message.text for message in talk.messages] == ["What is it?"]
-    assert talk.omitted["thoughts"] == 1
+    assert talk.omitted[OmittedKind.THOUGHTS] == 1
 
 
 def test_imported_reasoning_is_exported(people: People) -> None:

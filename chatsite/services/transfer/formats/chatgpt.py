@@ -19,6 +19,7 @@ from chatsite.services.transfer.coercion import (
     single_line,
 )
 from chatsite.services.transfer.formats import canvas, chatgpt_text, markup
+from chatsite.services.transfer.formats.chatgpt_reasoning import REASONING_TYPE, attach_reasoning
 from chatsite.services.transfer.formats.documents import Document, resolve_documents
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
@@ -27,9 +28,9 @@ ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT}
 OTHER_ROLES = {"system", "tool"}
 # A message without a type is text, as converters write it.
 TEXT_CONTENT_TYPES = (None, "text", "multimodal_text")
-OMITTED_CONTENT_TYPES = {"thoughts": OmittedKind.THOUGHTS, "model_editable_context": OmittedKind.HIDDEN}
-# The user's instructions come in another way; the recap says only for how long the thoughts before it took.
-UNCOUNTED_CONTENT_TYPES = ("user_editable_context", "reasoning_recap")
+OMITTED_CONTENT_TYPES = {"model_editable_context": OmittedKind.HIDDEN}
+# These come in another way: the user's instructions, and the reasoning with a recap that says how long it took.
+UNCOUNTED_CONTENT_TYPES = ("user_editable_context", REASONING_TYPE, "reasoning_recap")
 # These tools show the model images of what the user sent; all others made the images that they return.
 READING_TOOLS = ("myfiles_browser", "file_search", "browser", "web", "computer")
 PROJECT_PREFIX = "g-p-"
@@ -46,6 +47,7 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
         raise NoConversationError
     parser = _NodeParser(nodes, single_line(record.get("default_model_slug"), 200))
     parsed = [parser.parse_node(key, node) for key, node in nodes.items()]
+    attach_reasoning(parsed, nodes, parser.omitted)
     current_key = message_ordering.nearest_kept_key(parsed, external_id(record.get("current_node")))
     messages = message_ordering.parents_first(message_ordering.sort_by_time(parsed))
     omissions.require_messages(messages, parser.omitted)
