@@ -66,6 +66,9 @@ class ModelServer:
         with suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
         self._accepting.join()
+        with suppress(OSError):
+            # Wakes the thread that accepts.
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for connection in list(self._open):
             _reset(connection)

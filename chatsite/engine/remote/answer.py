@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import replace
 
 import structlog
@@ -20,7 +21,7 @@ from chatsite.engine.remote.bodies import (
     used_options,
 )
 from chatsite.engine.remote.continuation import can_continue
-from chatsite.engine.remote.failures import Advice, RequestFailedError, pause_seconds
+from chatsite.engine.remote.failures import REFUSED_STATUSES, Advice, RequestFailedError, pause_seconds
 from chatsite.engine.remote.history import SentPrompt
 from chatsite.engine.remote.keys import redact
 from chatsite.engine.remote.model_state import RemoteModelState
@@ -37,7 +38,6 @@ USAGE_SECONDS = 3.0
 MIN_ANSWER_TOKENS = 16
 MIN_CONTEXT_TOKENS = 64
 CONTEXT_LIMIT = re.compile(r"(?:maximum context length is|n_ctx\D{1,5}|context size \(?)(\d{2,9})", re.IGNORECASE)
-REFUSED_STATUSES = frozenset({400, 422})
 LENGTH_WORDS = frozenset({"length", "max_tokens"})
 # The server cannot count at all; with other refusals only this prompt cannot be counted.
 COUNTLESS_STATUSES = frozenset({404, 405, 501})
@@ -205,8 +205,8 @@ class Answer:
             async with (
                 asyncio.timeout(seconds) as clock,
                 client.stream(url, body, model=state.remote_name) as response,
+                aclosing(iter_parts(response, is_native_ollama=state.family.is_native_ollama)) as parts,
             ):
-                parts = iter_parts(response, is_native_ollama=state.family.is_native_ollama)
                 async for part in parts:
                     was_over = self._text.is_over
                     if self._take(part):
@@ -246,7 +246,7 @@ class Answer:
         text, state = self._text, self._state
         text.flush()
         usage = text.usage
-        if usage.prompt_tokens and sent.report.counted_by == "estimated" and not text.sent_prefix:
+        if usage.prompt_tokens and sent.report.counted_by == "estimated" and not text.reply_prefix:
             report = state.estimated.settle(
                 self._request, sent, usage.prompt_tokens, may_cut=self._state.family.cuts_silently
             )
@@ -256,7 +256,7 @@ class Answer:
             state.remote_name, False
         )
         answer_tokens = text.answer_tokens
-        if answer_tokens and not text.sent_prefix and not text.is_full:
+        if answer_tokens and not text.reply_prefix and not text.is_full:
             state.ledger.note_answer(text.written, answer_tokens)
         seconds = time.monotonic() - self._began_at
         state.tokens_per_second = text.token_count / seconds if seconds > 0 else 0.0

@@ -29,6 +29,8 @@ class AnswerText:
         self.token_count = 0
         self.has_reasoning = False
         self.usage = Usage()
+        # The beginning that the server was given for the newest reply.
+        self.reply_prefix = ""
         self._reasoning_tokens = 0
         self._reasoning_chars = 0
         self._reply_tokens = 0
@@ -101,6 +103,7 @@ class AnswerText:
     def begin_reading(self, *, has_limit: bool) -> None:
         """Get ready for a reply from its beginning; `has_limit` says that the server knows where to end."""
         self._has_limit = has_limit
+        self.reply_prefix = self.sent_prefix
         prefix = self.prefix
         if self.is_anew:
             # What an earlier try wrote is replaced by this one.

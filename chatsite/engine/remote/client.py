@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import ssl
 import threading
 from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -17,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-import structlog
 
 from chatsite.engine.catalog.endpoints import Endpoint
 from chatsite.engine.remote.bodies import root_url
@@ -28,7 +28,9 @@ from chatsite.engine.remote.limiter import AnswerLimiter
 from chatsite.engine.remote.probe import EndpointReport, probe_server
 from chatsite.errors import endpoints
 
-log = structlog.get_logger()
+# What they log on their way holds addresses and heads of replies.
+for name in ("httpx2", "httpcore2"):
+    logging.getLogger(name).setLevel(logging.WARNING)
 
 MAX_ERROR_BYTES = 65_536
 MAX_JSON_BYTES = 16 << 20
@@ -78,8 +80,8 @@ class EndpointClient:
         self.breaker = CircuitBreaker()
         self._key = key
         self._report: EndpointReport | None = None
-        self._loop = asyncio.new_event_loop()
         self._http = self._make_http()
+        self._loop = asyncio.new_event_loop()
         self._recheck: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run_loop, name=f"endpoint-{endpoint.name}", daemon=True)
         self._thread.start()
@@ -204,7 +206,8 @@ class EndpointClient:
         return failure_of_reply(self.endpoint.name, reply, model=model, key=self._key)
 
     def _make_http(self) -> httpx2.AsyncClient:
-        headers = {"Content-Type": "application/json", "User-Agent": "chatsite"}
+        # Compressed streams are held back until there is enough to compress.
+        headers = {"Content-Type": "application/json", "User-Agent": "chatsite", "Accept-Encoding": "identity"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         timeout = httpx2.Timeout(None, connect=self.patience.connect, write=self.patience.write)

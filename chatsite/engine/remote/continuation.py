@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from chatsite.engine.remote.bodies import Call, build_body, chat_url
+from chatsite.engine.remote.failures import REFUSED_STATUSES, RequestFailedError
 from chatsite.engine.remote.families import Continuation
 from chatsite.engine.remote.model_state import RemoteModelState
 from chatsite.engine.remote.replies import iter_parts
@@ -52,6 +53,10 @@ async def _try_out(state: RemoteModelState) -> bool:
             async for part in iter_parts(response, is_native_ollama=family.is_native_ollama):
                 text += part.text
     except (GarbageError, TimeoutError):
+        return False
+    except RequestFailedError as failure:
+        if failure.advice.status not in REFUSED_STATUSES:
+            raise
         return False
     # One that repeats the beginning goes on as well; a new answer begins with one.
     new_text = text.strip().removeprefix(BEGINNING).strip().lower()

@@ -15,6 +15,7 @@ from chatsite.engine.remote.keys import redact
 from chatsite.engine.remote.stream_parts import error_message
 from chatsite.errors import ChatsiteError, endpoints
 
+REFUSED_STATUSES = frozenset({400, 422})
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 MAX_RETRY_AFTER_SECONDS = 60.0
 MAX_PAUSE_SECONDS = 8.0

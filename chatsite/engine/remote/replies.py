@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, suppress
 
 import httpx2
 
@@ -21,7 +21,7 @@ STREAM_TYPES = ("text/event-stream", "application/x-ndjson")
 MAX_WHOLE_BYTES = 16 << 20
 
 
-async def iter_parts(response: httpx2.Response, *, is_native_ollama: bool) -> AsyncIterator[StreamPart]:
+async def iter_parts(response: httpx2.Response, *, is_native_ollama: bool) -> AsyncGenerator[StreamPart, None]:
     """Yield the parts of an answer, and an empty part for each piece of the body: a sign of life.
 
     Raises GarbageError for what no server of models writes, and what httpx2 raises when the connection breaks.
@@ -35,13 +35,14 @@ async def iter_parts(response: httpx2.Response, *, is_native_ollama: bool) -> As
         parts = _iter_lines(response.aiter_bytes(), LineSplitter(), parse_line)
     else:
         parts = _iter_unnamed(response, parse_line)
-    async for each in parts:
-        yield each
+    async with aclosing(parts):
+        async for each in parts:
+            yield each
 
 
 async def _iter_unnamed(
     response: httpx2.Response, parse_line: Callable[[str], StreamPart | None]
-) -> AsyncIterator[StreamPart]:
+) -> AsyncGenerator[StreamPart, None]:
     """Yield the parts of a body of another type, which is one JSON if it begins like one."""
     chunks = response.aiter_bytes()
     beginning = b""
@@ -64,7 +65,7 @@ async def _iter_unnamed(
 
 async def _iter_lines(
     chunks: AsyncIterator[bytes], splitter: LineSplitter, parse_line: Callable[[str], StreamPart | None]
-) -> AsyncIterator[StreamPart]:
+) -> AsyncGenerator[StreamPart, None]:
     async for chunk in chunks:
         yield StreamPart()
         for line in splitter.push_bytes(chunk):
@@ -77,7 +78,7 @@ async def _iter_lines(
                 yield part
 
 
-async def _read_whole(beginning: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[StreamPart]:
+async def _read_whole(beginning: bytes, chunks: AsyncIterator[bytes]) -> AsyncGenerator[StreamPart, None]:
     content = beginning
     async for chunk in chunks:
         content += chunk
