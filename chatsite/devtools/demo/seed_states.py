@@ -39,6 +39,10 @@ PARTIAL_ANSWER = (
     "```python\ndef minutes(degrees):\n    return 90 if degrees < 22 else"
 )
 COMPARED_ANSWER = "It gives flavour, and keeps the dough from rising too fast"
+REASONING = (
+    "The question is what salt does in bread. It draws water, so the yeast has less of it and works more slowly.\n\n"
+    "It also makes the gluten firmer. And the crust: sugar is left over for it. I should say all three briefly."
+)
 FULL_ANSWER = "Salt slows the yeast down, tightens the gluten and makes the crust brown more slowly."
 
 
@@ -59,6 +63,24 @@ class AnswerExample:
 ANSWER_EXAMPLES = (
     AnswerExample("Pending: no word yet", "Why does bread rise?", GenerationUpdate(1)),
     AnswerExample("Streaming", "Why does bread rise?", GenerationUpdate(1, PARTIAL_ANSWER, 61)),
+    AnswerExample(
+        "Thinking",
+        "What does salt do in bread?",
+        GenerationUpdate(1, new_tokens=24, reasoning=REASONING[:108], reasoning_tokens=24),
+    ),
+    AnswerExample(
+        "Thought first",
+        "What does salt do in bread?",
+        GenerationUpdate(
+            1,
+            FULL_ANSWER,
+            69,
+            status=Status.DONE,
+            finish_reason="end",
+            reasoning=REASONING,
+            reasoning_tokens=48,
+        ),
+    ),
     AnswerExample(
         "Weighing",
         "Do you like to bake?",

@@ -24,6 +24,8 @@ NARROW = {"width": 320, "height": 640}
 SAID = {
     "Pending: no word yet": "Reading",
     "Streaming": "Writing",
+    "Thinking": "24 tokens",
+    "Thought first": "Thought for 1 s · 48 tokens",
     "Weighing": "Comparing 10 drafts, 9 tokens",
     "Comparing": "Qwen2.5 0.5B Instruct",
     "Whole": "Read your message",
