@@ -12,8 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import openai
 import pytest
 import uvicorn
+from openai.types import Model
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from chatsite.engine.outbox import Outbox
 from chatsite.engine.scripted import ScriptedEngine, reply_for
@@ -27,6 +30,7 @@ from tests.deploy.chat_client import ChatClient
 from tests.support.served_site import find_free_port, wait_until
 
 MAX_CALLS = 3
+FAIL: Any = {"role": "user", "content": "/fail"}
 
 
 class DyingEngine(ScriptedEngine):
@@ -93,6 +97,28 @@ def test_a_stream_and_a_completion_say_the_same(served: Served) -> None:
     assert whole["choices"][0]["finish_reason"] == chunks[-2]["choices"][0]["finish_reason"] == "stop"
     assert whole["usage"] == chunks[-1]["usage"]
     assert whole["usage"]["prompt_tokens"] == 2
+
+
+def test_what_is_sent_is_what_the_types_of_openai_demand(served: Served) -> None:
+    """The package itself takes whatever comes; its types do not."""
+    Model.model_validate(served.client.get_json("/v1/models/scripted"), strict=True)
+    ChatCompletion.model_validate(served.client.complete("Hello there"), strict=True)
+    chunks = served.client.stream("/think First this. => Then that.").read_all()
+    for chunk in chunks:
+        ChatCompletionChunk.model_validate(chunk, strict=True)
+    assert all(isinstance(chunk["choices"], list) for chunk in chunks)
+
+
+def test_the_package_of_openai_reads_it(served: Served) -> None:
+    with openai.OpenAI(base_url=f"http://127.0.0.1:{served.client.port}/v1", api_key="none", max_retries=0) as client:
+        asked: Any = {"model": "scripted", "messages": [{"role": "user", "content": "/say One two."}]}
+        chunks = list(client.chat.completions.create(**asked, stream=True))
+        assert "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices) == "One two."
+        assert [model.id for model in client.models.list()] == ["scripted"]
+        with pytest.raises(openai.NotFoundError, match="no model 'other'"):
+            client.chat.completions.create(**{**asked, "model": "other"})
+        with pytest.raises(openai.APIError, match="script was asked to fail"):
+            list(client.chat.completions.create(model="scripted", messages=[FAIL], stream=True))
 
 
 def test_what_is_thought_comes_apart_from_the_answer(served: Served) -> None:
