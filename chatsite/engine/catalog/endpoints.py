@@ -38,7 +38,17 @@ MODEL_ID = re.compile(r"[^\s\x00-\x1f\x7f]{1,200}")
 ENVIRONMENT_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 HEADER_KEY = re.compile(r"[\x21-\x7e]{1,1000}")
 # How the servers differ that the site knows: `chatsite.engine.remote.families` has a file for each.
-ENDPOINT_FAMILIES = ("llama-cpp", "lm-studio", "ollama", "openai", "openrouter", "transformers", "unknown", "vllm")
+ENDPOINT_FAMILIES = (
+    "chatsite",
+    "llama-cpp",
+    "lm-studio",
+    "ollama",
+    "openai",
+    "openrouter",
+    "transformers",
+    "unknown",
+    "vllm",
+)
 # What listens where if nobody says otherwise; an address in the environment gets the name of what is usual there.
 NAME_BY_PORT = {11434: "ollama", 8080: "llama-cpp", 8000: "vllm", 1234: "lm-studio"}
 ENVIRONMENT_KEY = "CHATSITE_ENDPOINT_KEY"

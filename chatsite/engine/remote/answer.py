@@ -103,7 +103,7 @@ class Answer:
         if advice.status in REFUSED_STATUSES and self._learn(advice.detail):
             return
         if advice.is_loading:
-            await asyncio.sleep(self._client.patience.loading_pause)
+            await asyncio.sleep(self._client.timeouts.loading_pause)
             return
         if self._text.has_any and not self._text.can_be_continued:
             raise failure
@@ -111,7 +111,7 @@ class Answer:
             raise failure
         if self._text.has_any:
             self._interruption = failure
-        pause = pause_seconds(self._retries, advice.retry_after, self._client.patience.first_pause)
+        pause = pause_seconds(self._retries, advice.retry_after, self._client.timeouts.first_pause)
         self._retries += 1
         await asyncio.sleep(pause)
 
@@ -198,7 +198,7 @@ class Answer:
     async def _read(self, body: dict[str, object]) -> None:
         """Read a reply to its end, with a clock for its first byte, for its gaps and for the gaps between texts."""
         client, state, loop = self._client, self._state, asyncio.get_running_loop()
-        patience, seconds = client.patience, client.endpoint.first_byte_seconds
+        timeouts, seconds = client.timeouts, client.endpoint.first_byte_seconds
         url = chat_url(client.endpoint, state.family)
         last_text_at = loop.time()
         try:
@@ -214,7 +214,7 @@ class Answer:
                     if self._text.is_full or (self._text.is_over and part.is_last):
                         break
                     if not self._text.is_over:
-                        seconds = min(patience.gap, last_text_at + patience.text - loop.time())
+                        seconds = min(timeouts.gap, last_text_at + timeouts.text - loop.time())
                         clock.reschedule(loop.time() + seconds)
                     elif not was_over:
                         clock.reschedule(loop.time() + USAGE_SECONDS)

@@ -40,7 +40,7 @@ RECHECK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """How long an endpoint is waited for, in seconds.
 
     `connect` is for the connection, `write` for what is sent, `gap` between two pieces of a reply. Some servers send
@@ -71,10 +71,10 @@ class EndpointClient:
         key: str,
         capabilities: Mapping[str, Any] | None = None,
         *,
-        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self.endpoint = endpoint
-        self.patience = patience or Patience()
+        self.timeouts = timeouts or Timeouts()
         self.learned = Capabilities.from_json(capabilities or {})
         self.limiter = AnswerLimiter(endpoint.max_answers)
         self.breaker = CircuitBreaker()
@@ -179,13 +179,13 @@ class EndpointClient:
 
     async def _fetch_json(self, method: str, url: str, body: Mapping[str, Any] | None) -> tuple[Any, Mapping[str, str]]:
         try:
-            async with asyncio.timeout(self.patience.short), self._respond(method, url, body) as response:
+            async with asyncio.timeout(self.timeouts.short), self._respond(method, url, body) as response:
                 if response.status_code != 200:
                     raise await self._failure_of(response, "")
                 content = await _read_bounded(response, MAX_JSON_BYTES)
                 return json.loads(content), response.headers
         except TimeoutError:
-            silent = endpoints.EndpointSilentError(endpoint=self.endpoint.name, seconds=round(self.patience.short))
+            silent = endpoints.EndpointSilentError(endpoint=self.endpoint.name, seconds=round(self.timeouts.short))
             raise RequestFailedError(silent) from None
         except (ValueError, RecursionError):
             raise RequestFailedError(endpoints.EndpointGarbageError(endpoint=self.endpoint.name)) from None
@@ -210,7 +210,7 @@ class EndpointClient:
         headers = {"Content-Type": "application/json", "User-Agent": "chatsite", "Accept-Encoding": "identity"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        timeout = httpx2.Timeout(None, connect=self.patience.connect, write=self.patience.write)
+        timeout = httpx2.Timeout(None, connect=self.timeouts.connect, write=self.timeouts.write)
         return httpx2.AsyncClient(
             headers=headers,
             timeout=timeout,

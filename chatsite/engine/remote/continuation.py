@@ -23,8 +23,8 @@ async def can_continue(state: RemoteModelState) -> bool:
 
     Raises RequestFailedError if it cannot be asked.
     """
-    if state.family.continuation is Continuation.NEVER:
-        return False
+    if state.family.continuation is not Continuation.MAYBE:
+        return state.family.continuation is Continuation.ALWAYS
     continues = state.client.learned.continues
     if state.remote_name not in continues:
         continues[state.remote_name] = await _try_out(state)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from chatsite.engine.catalog.endpoints import NAME_BY_PORT, Endpoint
-from chatsite.engine.remote.client import EndpointClient, Patience
+from chatsite.engine.remote.client import EndpointClient, Timeouts
 from chatsite.engine.remote.probe import EndpointReport
 from chatsite.errors import ChatsiteError
 
 # What runs on this machine answers at once, or is busy with starting.
-PATIENCE = Patience(connect=1.0, short=3.0)
+TIMEOUTS = Timeouts(connect=1.0, short=3.0)
 
 
 def discover_endpoints(ports: tuple[int, ...] = tuple(NAME_BY_PORT)) -> list[tuple[Endpoint, EndpointReport]]:
@@ -25,7 +25,7 @@ def discover_endpoints(ports: tuple[int, ...] = tuple(NAME_BY_PORT)) -> list[tup
 
 
 def _probe(endpoint: Endpoint) -> EndpointReport | None:
-    client = EndpointClient(endpoint, "", patience=PATIENCE)
+    client = EndpointClient(endpoint, "", timeouts=TIMEOUTS)
     try:
         return client.probe()
     except ChatsiteError:

@@ -61,9 +61,9 @@ def failure_of_reply(endpoint: str, reply: Reply, *, model: str, key: str) -> Re
     """Return what a reply with an error means."""
     detail = redact(error_message(reply.body), key)
     status, retry_after = reply.status, parse_retry_after(reply.headers)
-    is_patient = retry_after is None or retry_after <= MAX_RETRY_AFTER_SECONDS
+    is_soon = retry_after is None or retry_after <= MAX_RETRY_AFTER_SECONDS
     advice = Advice(
-        is_retryable=status in RETRIED_STATUSES and is_patient,
+        is_retryable=status in RETRIED_STATUSES and is_soon,
         retry_after=retry_after,
         is_loading=status == HTTPStatus.SERVICE_UNAVAILABLE and "loading" in detail.lower(),
         is_busy=status == HTTPStatus.TOO_MANY_REQUESTS,

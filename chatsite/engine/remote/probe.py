@@ -93,6 +93,8 @@ async def _recognize(asker: Asker, records: Sequence[Mapping[str, Any]], headers
     """Return the family of a server, by what gives it away."""
     first, host = records[0] if records else {}, asker.endpoint.host
     owner = first.get("owned_by")
+    if owner == "chatsite":
+        return "chatsite"
     if "llama.cpp" in headers.get("server", "").lower() or owner == "llamacpp":
         return "llama-cpp"
     if host.endswith("openrouter.ai") or isinstance(first.get("top_provider"), Mapping):

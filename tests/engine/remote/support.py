@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from chatsite.engine.catalog.endpoints import Endpoint, RemoteModel, make_entry
-from chatsite.engine.remote.client import EndpointClient, Patience
+from chatsite.engine.remote.client import EndpointClient, Timeouts
 from chatsite.engine.remote.engine import RemoteEngine
 from chatsite.engine.types import (
     Delta,
@@ -24,7 +24,7 @@ from chatsite.engine.types import (
 
 MODEL = "m"
 # So short that nobody waits for it, and longer than a busy machine needs for what is not about time.
-QUICK = Patience(first_pause=0.001, loading_pause=0.001)
+QUICK = Timeouts(first_pause=0.001, loading_pause=0.001)
 
 
 @contextmanager
@@ -33,13 +33,13 @@ def engine_at(
     family: str = "",
     *,
     key: str = "",
-    patience: Patience = QUICK,
+    timeouts: Timeouts = QUICK,
     capabilities: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Iterator[tuple[RemoteEngine, EndpointClient]]:
     """An engine for the model `m` of an endpoint, and its client, closed at the end."""
     endpoint = Endpoint("box", url, family=family, **{"max_answers": 16, **settings})
-    client = EndpointClient(endpoint, key, capabilities, patience=patience)
+    client = EndpointClient(endpoint, key, capabilities, timeouts=timeouts)
     engine = RemoteEngine(make_entry(endpoint, RemoteModel(MODEL)), client)
     try:
         yield engine, client

@@ -14,9 +14,8 @@ import pytest
 import structlog
 
 from chatsite.engine.catalog.endpoints import Endpoint, RemoteModel, make_entry
-from chatsite.engine.remote import circuit as circuits
 from chatsite.engine.remote.circuit import CircuitBreaker
-from chatsite.engine.remote.client import EndpointClient, Patience
+from chatsite.engine.remote.client import EndpointClient, Timeouts
 from chatsite.engine.remote.engine import RemoteEngine
 from chatsite.engine.remote.failures import parse_retry_after, pause_seconds
 from chatsite.engine.remote.keys import read_key
@@ -118,7 +117,7 @@ def test_server_says_how_long_to_wait() -> None:
     # The random pause alone could be longer than the test may take.
     began = time.monotonic()
     events, _ = ask(
-        first(error(429, retry_after="0"), error(503, retry_after_ms="1")), patience=Patience(first_pause=1e6)
+        first(error(429, retry_after="0"), error(503, retry_after_ms="1")), timeouts=Timeouts(first_pause=1e6)
     )
     assert answer_text(events) == "Done."
     assert time.monotonic() - began < 60
@@ -255,7 +254,7 @@ def test_server_that_comes_back_closes_the_circuit(monkeypatch: pytest.MonkeyPat
 
 def test_circuit_stays_open_twice_as_long_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(circuits.time, "monotonic", lambda: now)
+    monkeypatch.setattr("chatsite.engine.remote.circuit.time.monotonic", lambda: now)
     breaker, why, seen = CircuitBreaker(), endpoints.EndpointUnpaidError(endpoint="box"), []
     for _ in range(6):
         breaker.note_failure(why)
@@ -277,7 +276,7 @@ def test_silence_is_named_with_its_length() -> None:
     for reply in ([SILENCE], [head(), SILENCE], [head(), b": ping\n\n", event(delta("Do")), SILENCE]):
         events, _ = ask(
             with_models(lambda _, reply=reply: reply, MODEL),  # type: ignore[misc]
-            patience=replace(QUICK, gap=0.1),
+            timeouts=replace(QUICK, gap=0.1),
             first_byte_seconds=0.1,
             capabilities={"continue": {MODEL: False}},
         )
@@ -291,7 +290,7 @@ def test_pings_without_text_do_not_keep_an_answer_waiting_for_ever() -> None:
             yield b": keep-alive\n\n"
             time.sleep(0.005)
 
-    events, _ = ask(with_models(ping, MODEL), patience=replace(QUICK, text=0.1))
+    events, _ = ask(with_models(ping, MODEL), timeouts=replace(QUICK, text=0.1))
     assert isinstance(finish(events).error_message, endpoints.EndpointSilentError)
 
 
@@ -484,8 +483,8 @@ def test_empty_question_is_refused() -> None:
     ],
 )
 def test_probe_says_what_is_wrong(reply: list[object], kind: type[ChatsiteError]) -> None:
-    patience = replace(QUICK, short=0.5)
-    with ModelServer(lambda _: reply) as server, engine_at(server.url, patience=patience) as (_, client):
+    timeouts = replace(QUICK, short=0.5)
+    with ModelServer(lambda _: reply) as server, engine_at(server.url, timeouts=timeouts) as (_, client):
         with pytest.raises(kind):
             client.probe()
         assert client.report is None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chatsite.engine.remote.client import Patience
+from chatsite.engine.remote.client import Timeouts
 from chatsite.engine.types import Delta, Event, FinishReason
 from chatsite.errors import ChatsiteError, endpoints
 from tests.engine.remote.support import MODEL, QUICK, answer_text, engine_at, finish, question
@@ -27,7 +27,7 @@ from tests.support.trained_models import collect_events
 # With characters of two, three and four bytes, and white space that must not get lost or doubled.
 WHOLE = "Él — «uno» 🦊\n\n- two,  three"
 GARBAGE = b'\x00\xff{"<'
-CHUNKS = [*({"choices": [{"delta": {"content": word}}]} for word in words_of(WHOLE))]
+CHUNKS: list[object] = [*({"choices": [{"delta": {"content": word}}]} for word in words_of(WHOLE))]
 CHUNKS += [{"choices": [{"delta": {}, "finish_reason": "stop"}]}, {"choices": [], "usage": usage(5, 9)}]
 RAW = head() + b"".join(event(chunk) for chunk in CHUNKS) + b"data: [DONE]\n\n"
 # A cut anywhere after the reason of the end leaves nothing out but the usage.
@@ -74,9 +74,9 @@ def server() -> Iterator[ModelServer]:
         yield started
 
 
-def ask_all(server: ModelServer, kind: str, patience: Patience = QUICK, **settings: object) -> dict[int, list[Event]]:
+def ask_all(server: ModelServer, kind: str, timeouts: Timeouts = QUICK, **settings: object) -> dict[int, list[Event]]:
     """The events of one answer for each byte at which the server fails."""
-    with engine_at(server.url, "unknown", patience=patience, **settings) as (engine, _):  # type: ignore[arg-type]
+    with engine_at(server.url, "unknown", timeouts=timeouts, **settings) as (engine, _):  # type: ignore[arg-type]
         for position in range(len(RAW)):
             engine.submit(question(position, f"{kind} {position}"))
         return collect_events(engine, *range(len(RAW)), seconds=240)
@@ -107,9 +107,9 @@ def test_server_that_does_not_continue_keeps_the_text_and_the_reason(server: Mod
 
 
 def test_silence_at_any_byte_ends(server: ModelServer) -> None:
-    patience = Patience(gap=0.2, first_pause=0.001)
+    timeouts = Timeouts(gap=0.2, first_pause=0.001)
     settings = {"first_byte_seconds": 0.2, "max_answers": 100, "capabilities": KNOWN}
-    found = ask_all(server, "silence", patience, **settings)
+    found = ask_all(server, "silence", timeouts, **settings)
     for position, events in found.items():
         text, error = answer_text(events), finish(events).error_message
         assert WHOLE.startswith(text), position

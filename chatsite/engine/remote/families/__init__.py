@@ -1,5 +1,6 @@
 """The families of servers, one file each."""
 
+from chatsite.engine.remote.families.chatsite import CHATSITE
 from chatsite.engine.remote.families.family import Continuation, Counting, Family
 from chatsite.engine.remote.families.llama_cpp import LLAMA_CPP
 from chatsite.engine.remote.families.lm_studio import LM_STUDIO
@@ -14,7 +15,7 @@ __all__ = ["FAMILIES", "UNKNOWN", "Continuation", "Counting", "Family", "find_fa
 
 FAMILIES = {
     family.name: family
-    for family in (LLAMA_CPP, LM_STUDIO, OLLAMA, OPENAI, OPENROUTER, TRANSFORMERS_SERVE, UNKNOWN, VLLM)
+    for family in (CHATSITE, LLAMA_CPP, LM_STUDIO, OLLAMA, OPENAI, OPENROUTER, TRANSFORMERS_SERVE, UNKNOWN, VLLM)
 }
 
 

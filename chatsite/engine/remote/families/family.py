@@ -20,6 +20,7 @@ class Continuation(enum.StrEnum):
 
     # Only a try can tell: it depends on the template of the model, or on how the server was started.
     MAYBE = "maybe"
+    ALWAYS = "always"
     NEVER = "never"
 
 
@@ -40,7 +41,7 @@ class Family:
     should not think, and `continue_body` with one whose last message is the beginning of the answer. `limit_field` is
     what it calls the largest number of tokens. `asks_for_usage` says that usage comes only when asked for. One that
     `is_native_ollama` is asked in Ollama's own way. One that `cuts_silently` reads the end of a prompt that is too long
-    for it, and does not say so. It listens at `usual_port` if nobody says otherwise.
+    for it, and does not say so.
     """
 
     name: str
@@ -55,4 +56,3 @@ class Family:
     asks_for_usage: bool = True
     is_native_ollama: bool = False
     cuts_silently: bool = False
-    usual_port: int | None = None

@@ -10,5 +10,4 @@ LLAMA_CPP = Family(
     body={"cache_prompt": True},
     no_thinking_body={"chat_template_kwargs": {"enable_thinking": False}},
     counting=Counting.LLAMA_CPP,
-    usual_port=8080,
 )

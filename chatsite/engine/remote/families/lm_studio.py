@@ -7,5 +7,4 @@ LM_STUDIO = Family(
     "LM Studio",
     options={**OPENAI_OPTIONS, "top_k": "top_k", "repetition_penalty": "repeat_penalty"},
     cuts_silently=True,
-    usual_port=1234,
 )

@@ -18,5 +18,4 @@ OLLAMA = Family(
     asks_for_usage=False,
     is_native_ollama=True,
     cuts_silently=True,
-    usual_port=11434,
 )

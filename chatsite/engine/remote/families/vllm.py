@@ -15,5 +15,4 @@ VLLM = Family(
     # It refuses one without the other, and begins a new answer without both.
     continue_body={"continue_final_message": True, "add_generation_prompt": False},
     counting=Counting.VLLM,
-    usual_port=8000,
 )
