@@ -14,17 +14,23 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from chatsite.engine.scripted import reply_for
+from tests.chaos.chaos_database import ChaosDatabase
+from tests.chaos.endpoint_storm import HALF_WRITTEN
 from tests.deploy.chat_client import ChatClient, ChatStream
-from tests.support.served_site import REPOSITORY_ROOT, find_free_port, wait_until
+from tests.support.served_site import REPOSITORY_ROOT, HttpVisitor, find_free_port, running_site, wait_until
 
 MAX_CALLS, MAX_REPLICAS = 4, 2
 LONG_QUESTION = "/long 400"
+# Its answer is within the limit of the site, and takes seven seconds.
+QUESTION = "/long 160"
 OPTIONS = {
     "--model": "scripted",
     "--max-calls": str(MAX_CALLS),
@@ -90,15 +96,17 @@ def running_ray() -> Iterator[RunningRay]:
 
 
 @pytest.mark.slow
-def test_ray_serves_the_engine(running_ray: RunningRay, subtests: pytest.Subtests) -> None:
+@pytest.mark.timeout(600)
+def test_ray_serves_the_engine(running_ray: RunningRay, tmp_path: Path, subtests: pytest.Subtests) -> None:
     for check in (
         check_list_and_answers,
         check_stop,
         check_killed_replica,
+        partial(check_site, folder=tmp_path),
         check_scaling_and_refusals,
         check_drain,
     ):
-        with subtests.test(check.__name__):
+        with subtests.test(check.func.__name__ if isinstance(check, partial) else check.__name__):
             check(running_ray)
 
 
@@ -143,6 +151,23 @@ def check_killed_replica(ray: RunningRay) -> None:
     rest.read_text(200)
     rest.close()
     assert whole.startswith(stream.text + rest.text)
+
+
+def check_site(ray: RunningRay, folder: Path) -> None:
+    """The site answers with it as with any endpoint, and its answer is whole though the replica died in the middle."""
+    (folder / "models.toml").write_text(f'[cluster]\nendpoint = "http://127.0.0.1:{ray.client.port}/v1"\n')
+    database = ChaosDatabase(folder)
+    settings: Any = {"DEFAULT_MODEL": "cluster/scripted", "LEASE_SECONDS": "1", "MAX_ATTEMPTS": "10"}
+    with running_site(folder, **settings) as site:
+        visitor = HttpVisitor(site.url)
+        conversation = visitor.post_question(QUESTION, "key")
+        answer = visitor.list_message_ids(conversation)[-1]
+        wait_until(lambda: database.query(HALF_WRITTEN), what="The middle of the answer")
+        (replica,) = ray.list_replicas()
+        replica.kill()
+        wait_until(lambda: not database.count_unfinished(), what="The end of the answer")
+        assert visitor.get_message_text(answer) == reply_for(QUESTION)
+    wait_until(lambda: ray.client.get_json("/healthz")["in_progress"] == 0, what="Another replica, at rest")
 
 
 def check_scaling_and_refusals(ray: RunningRay) -> None:
