@@ -46,6 +46,11 @@ class EndpointCard:
         return self.endpoint.name
 
     @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.endpoint.title or self.name
+
+    @property
     def state(self) -> EndpointState:
         """How it last answered."""
         return self.stored.state if self.stored else EndpointState.UNKNOWN

@@ -205,7 +205,7 @@ def build_model_picker(conversation: Conversation | None) -> ModelPicker:
             for number, key in enumerate(Preset, start=1)
         ],
         persona=_persona_label(conversation),
-        server_notes={card.endpoint.name: _server_note(card) for card in available_models if card.endpoint},
+        server_notes={card.endpoint.title: _server_note(card) for card in available_models if card.endpoint},
         **_requested_comparison(available_models, model_name),
     )
 
@@ -273,7 +273,7 @@ def _model_options(available_models: Iterable[ModelCard], selected_names: Collec
             "" if card.endpoint else card.entry.purpose,
             card.name in selected_names,
             number,
-            card.endpoint.name if card.endpoint else "",
+            card.endpoint.title if card.endpoint else "",
         )
         for number, card in enumerate(available_models, start=1)
     ]
