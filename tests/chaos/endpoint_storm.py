@@ -88,6 +88,10 @@ def _wait_for_text(database: ChaosDatabase, rng: random.Random) -> None:
     time.sleep(rng.uniform(*CALM_SECONDS))
 
 
+def _count_done(database: ChaosDatabase) -> int:
+    return int(database.query("SELECT count(*) FROM generation WHERE status = 'done'")[0][0])
+
+
 def run_endpoint_storm(
     folder: Path, strike_count: int, *, visitor_count: int = 6, seed: int = 1
 ) -> EndpointStormResult:
@@ -108,6 +112,7 @@ def run_endpoint_storm(
         for thread in threads:
             thread.start()
         for _ in range(strike_count):
+            done_count = _count_done(database)
             _wait_for_text(database, stormy.rng)
             result.strikes["runner"] += stormy.strike("runner")
             _wait_for_text(database, stormy.rng)
@@ -115,6 +120,7 @@ def run_endpoint_storm(
             result.strikes["server"] += 1
             time.sleep(stormy.rng.uniform(*AWAY_SECONDS))
             server.start()
+            wait_until(lambda before=done_count: _count_done(database) > before, what="The end of an answer")
         stop.set()
         for thread in threads:
             thread.join(TIMEOUT_SECONDS)
