@@ -32,7 +32,7 @@ class ServerFamily:
         path = request.path
         if request.method == "GET":
             found = self.find_facts(path)
-            return self.not_found() if found is None else json_reply(found, **self.headers())
+            return self.not_found() if found is None else json_reply(found, 200, **self.headers())
         if path == "/v1/chat/completions":
             refused = sorted(self.refused_fields & set(request.body))
             return self.refuse(refused[0]) if refused else self.answer(request.body)

@@ -159,7 +159,8 @@ def test_error_reply_in_any_form_is_one_sentence(body: str, expected: str) -> No
 @given(st.lists(st.text(st.characters(blacklist_characters="\r\n", codec="utf-8")), max_size=8), st.data())
 def test_lines_do_not_depend_on_where_the_network_cuts(lines: list[str], drawn: st.DataObject) -> None:
     content = "".join(f"{line}\r\n" for line in lines).encode()
-    splitter, found, position = LineSplitter(), [], 0
+    splitter, position = LineSplitter(), 0
+    found: list[str] = []
     while position < len(content):
         size = drawn.draw(st.integers(1, len(content)))
         found += splitter.push_bytes(content[position : position + size])

@@ -1,0 +1,139 @@
+"""The whole site with models elsewhere: they answer and stop, and nothing is lost when runner and server are killed."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from chatsite.engine.catalog.endpoints import name_for
+from chatsite.engine.remote.continuation import BEGINNING
+from tests.support.llama_server import MODEL, LlamaServer, running_llama_server
+from tests.support.model_server import ModelServer, delta, event, head, openai_stream
+from tests.support.served_site import HttpVisitor, ServedSite, running_site, wait_until
+from tests.support.server_families import ServerFamily
+
+pytestmark = pytest.mark.timeout(600)
+
+WORD_SECONDS = 0.02
+WHOLE = " ".join(f"word{number}" for number in range(1, 241))
+COUNT = "Count from one to one hundred in words."
+
+
+class SlowServer(ServerFamily):
+    """Writes the question back, word by word and slowly, and goes on with what was written."""
+
+    def answer(self, body: dict[str, object]) -> Iterator[object]:  # type: ignore[override]
+        messages = body["messages"]
+        assert isinstance(messages, list)
+        if messages[-1]["content"] == BEGINNING:
+            yield head()
+            yield from openai_stream([" four"])
+            return
+        yield head()
+        for word in self.words(body):
+            time.sleep(WORD_SECONDS)
+            yield event(delta(word))
+        yield event(delta(finish="stop"))
+
+    def words(self, body: dict[str, object]) -> list[str]:  # type: ignore[override]
+        messages = body["messages"]
+        assert isinstance(messages, list)
+        question = [each["content"] for each in messages if each["role"] == "user"][-1]
+        written = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
+        assert question.startswith(written), written
+        return re.findall(r"\s*\S+", question[len(written) :])
+
+
+@contextmanager
+def site_at(folder: Path, url: str, model: str) -> Iterator[ServedSite]:
+    """A site whose default model is one of an endpoint."""
+    settings = {
+        "ENDPOINT": url,
+        "DEFAULT_MODEL": f"{name_for(url)}/{model}",
+        "LEASE_SECONDS": "1.5",
+        "MAX_ATTEMPTS": "100",
+        "MAX_ANSWER_TOKENS": "400",
+        "RUNNER_MAX_BACKOFF_SECONDS": "0.5",
+    }
+    with running_site(folder, **settings) as running:
+        yield running
+
+
+def ask(site: ServedSite, text: str) -> tuple[HttpVisitor, str, str]:
+    """A visitor who asked, with the conversation and the answer."""
+    visitor = HttpVisitor(site.url)
+    conversation = visitor.post_question(text, "token")
+    return visitor, conversation, visitor.list_message_ids(conversation)[-1]
+
+
+def shown_words(visitor: HttpVisitor, conversation: str, answer: str) -> list[str]:
+    """The words of an answer on its page, finished or not."""
+    page = visitor.get(f"/conversations/{conversation}").partition(f'<article id="message-{answer}"')[2]
+    return re.findall(r"word\d+", page)
+
+
+def strike(site: ServedSite, server: ModelServer, family: SlowServer, number: int) -> ModelServer:
+    """Kill the runner or the server, in turn; the server is there again at once, as under a supervisor."""
+    if number % 2 == 0:
+        for runner in site.list_runners():
+            runner.kill()
+        return server
+    server.close()
+    return ModelServer(family.reply, server.port)
+
+
+@pytest.mark.parametrize("strikes", [4, pytest.param(50, marks=pytest.mark.exhaustive)])
+def test_killed_runners_and_servers_leave_a_whole_answer(tmp_path: Path, strikes: int) -> None:
+    family = SlowServer()
+    server = ModelServer(family.reply)
+    whole = " ".join(f"word{number}" for number in range(1, 60 * strikes + 1)) if strikes > 4 else WHOLE
+    with site_at(tmp_path, server.url, family.model) as site:
+        visitor, conversation, answer = ask(site, whole)
+        for number in range(strikes):
+            before = len(shown_words(visitor, conversation, answer))
+            wait_until(
+                lambda before=before: (
+                    len(shown_words(visitor, conversation, answer)) > before  # type: ignore[misc]
+                    or visitor.get_message_text(answer)
+                ),
+                what="More of the answer",
+            )
+            server = strike(site, server, family, number)
+        wait_until(lambda: visitor.get_message_text(answer), what="The answer")
+        assert visitor.get_message_text(answer) == whole
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def llama() -> Iterator[LlamaServer]:
+    """A real llama.cpp, for all tests here."""
+    with running_llama_server() as started:
+        yield started
+
+
+def test_real_server_answers_and_survives_its_runner(tmp_path: Path, llama: LlamaServer) -> None:
+    with site_at(tmp_path, llama.url, MODEL) as site:
+        visitor, conversation, answer = ask(site, COUNT)
+        path = f"/conversations/{conversation}"
+        wait_until(lambda: "three" in visitor.get(path).rpartition(COUNT)[2].lower(), what="The beginning")
+        (killed,) = site.list_runners()
+        killed.kill()
+        wait_until(lambda: visitor.get_message_text(answer), what="The answer")
+        words = re.findall(r"[a-z]+", visitor.get_message_text(answer).lower())
+        assert words.count("one") < 30
+        assert "three" in words
+
+
+def test_real_server_is_stopped(tmp_path: Path, llama: LlamaServer) -> None:
+    with site_at(tmp_path, llama.url, MODEL) as site:
+        visitor, _, answer = ask(site, "Tell me a very long story.")
+        visitor.post_form(f"/messages/{answer}/stream?_method=DELETE", {})
+        wait_until(lambda: "Stopped" in visitor.get(f"/messages/{answer}"), what="The end")
+        # Its place is free, so that the next question is answered.
+        _, _, other = ask(site, COUNT)
+        assert other
