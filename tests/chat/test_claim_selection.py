@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
+from flask import Flask
 from sqlalchemy import update
 
-from chatsite.database import utcnow, write_transaction
+from chatsite.database import db, utcnow, write_transaction
 from chatsite.engine.catalog.endpoints import Endpoint, RemoteModel
 from chatsite.errors import endpoints as endpoint_errors
 from chatsite.models import RunnerState, Status, StoredEndpoint, User
@@ -153,3 +155,24 @@ def test_endpoint_state_survives_another_address_under_its_name(people: People) 
     facts = endpoint_status.find_facts(moved)
     assert facts is not None
     assert list(facts.models) == []
+
+
+def test_runners_that_claim_at_once_share_places(any_app: Flask, people: People) -> None:
+    save_ollama(places=2)
+    for number in range(6):
+        ask(people.alice if number % 2 else people.bob, f"t{number}", "ollama/llama")
+    claimed: list[int] = []
+    barrier = threading.Barrier(4)
+
+    def claim_as(owner: str) -> None:
+        with any_app.app_context():
+            barrier.wait()
+            claimed.extend(ids(claim(BOTH, owner)))
+            db.session.remove()
+
+    threads = [threading.Thread(target=claim_as, args=(f"runner{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(claimed) == 2
