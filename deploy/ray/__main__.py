@@ -52,7 +52,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--host", default="127.0.0.1", help="Ray asks for no key: leave it where only the site reaches it"
     )
-    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--port", type=int, default=8010)
     parser.add_argument("--address", help="a cluster that runs already, such as auto; else one starts here")
     return parser.parse_args(arguments)
 

@@ -21,7 +21,7 @@ VALIDATE = (
 
 def test_the_site_reads_the_endpoint_of_the_cluster() -> None:
     (endpoint,) = load_endpoints(DEPLOY / "ray" / "models.toml")
-    assert (endpoint.name, endpoint.url, endpoint.max_answers) == ("cluster", "http://127.0.0.1:8000/v1", 64)
+    assert (endpoint.name, endpoint.url, endpoint.max_answers) == ("cluster", "http://127.0.0.1:8010/v1", 64)
 
 
 def test_the_site_reads_the_endpoint_of_the_service() -> None:
