@@ -143,7 +143,7 @@ class Answer:
         call = self._call(sent)
         self._text.begin_reading(has_limit=call.max_tokens <= self._text.tokens_left)
         await self._read(build_body(self._state.family, call))
-        return self._settle(sent)
+        return self._apply_usage(sent)
 
     def _give_up_prefix(self) -> None:
         """Let the answer begin anew, unless a reader has seen text that must stay. Raises RequestFailedError."""
@@ -241,17 +241,17 @@ class Answer:
             raise RequestFailedError(endpoints.EndpointBrokeError(endpoint=self._client.endpoint.name, detail=detail))
         return self._text.take(part)
 
-    def _settle(self, sent: SentPrompt) -> FinishReason:
+    def _apply_usage(self, sent: SentPrompt) -> FinishReason:
         """Report what the server has counted, and return why the answer ended."""
         text, state = self._text, self._state
         text.flush()
         usage = text.usage
         if usage.prompt_tokens and sent.report.counted_by == "estimated" and not text.reply_prefix:
-            report = state.estimated.settle(
+            report = state.estimated.apply_count(
                 self._request, sent, usage.prompt_tokens, may_cut=self._state.family.cuts_silently
             )
             self._emit(Started(self._request.id, report))
-        text.settle_tokens()
+        text.apply_usage()
         self._client.learned.thinks[state.remote_name] = text.has_reasoning or self._client.learned.thinks.get(
             state.remote_name, False
         )

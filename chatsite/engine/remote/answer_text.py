@@ -149,7 +149,7 @@ class AnswerText:
             self._joiner = None
         self._write(self._cleaner.flush_text(), 0)
 
-    def settle_tokens(self) -> None:
+    def apply_usage(self) -> None:
         """Add the tokens that the server counted beyond the pieces in which they came."""
         missing = (self.usage.completion_tokens or 0) - self._reply_tokens
         if missing > 0:

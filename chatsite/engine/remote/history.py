@@ -77,7 +77,7 @@ class EstimatedHistory:
         )
         return SentPrompt((*request.turns[first_kept:-1], kept_newest), report)
 
-    def settle(self, request: Request, sent: SentPrompt, prompt_tokens: int, *, may_cut: bool) -> PromptReport:
+    def apply_count(self, request: Request, sent: SentPrompt, prompt_tokens: int, *, may_cut: bool) -> PromptReport:
         """Return the report again, now that the server has counted the prompt, and learn from it.
 
         With `may_cut` a count that is much too small means that the server read the end of the prompt only.
@@ -89,7 +89,7 @@ class EstimatedHistory:
         if may_cut and prompt_tokens < least:
             notes = (*sent.report.notes, "cut_by_server")
             return replace(sent.report, used_tokens=prompt_tokens, counted_by="server", notes=notes)
-        self._ledger.settle(pairs, prompt_tokens)
+        self._ledger.apply_count(pairs, prompt_tokens)
         turns = tuple(
             replace(turn, token_count=self._known_count(sent, turn)) if turn.is_kept else turn
             for turn in sent.report.turns

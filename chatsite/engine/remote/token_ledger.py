@@ -51,7 +51,7 @@ class TokenLedger:
         known = self.find_cost(role, text)
         return len(text) / self.chars_per_token + FRAME_TOKENS if known is None else known
 
-    def settle(self, turns: Sequence[tuple[str, str]], prompt_tokens: int) -> None:
+    def apply_count(self, turns: Sequence[tuple[str, str]], prompt_tokens: int) -> None:
         """Learn from a prompt of `turns` (role and text) that the server counted.
 
         What is not known of it yet is shared among the unknown turns in proportion to their estimates.

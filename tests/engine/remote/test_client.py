@@ -95,7 +95,7 @@ def test_failure_before_the_first_text_is_tried_again(bad: list[object]) -> None
         (error(429, retry_after="600"), endpoints.EndpointBusyError(endpoint="box")),
     ],
 )
-def test_failure_that_waiting_does_not_mend_ends_at_once(bad: list[object], expected: ChatsiteError) -> None:
+def test_failure_that_stays_ends_at_once(bad: list[object], expected: ChatsiteError) -> None:
     events, server = ask(first(bad))
     assert finish(events).error_message == expected
     assert len(server.asked("/chat/completions")) == 1
@@ -441,7 +441,7 @@ def test_key_comes_from_the_environment_or_a_file_of_its_owner(tmp_path: Path) -
         (lambda folder: Endpoint("box", "http://a/v1", key_file=folder / "none"), endpoints.EndpointKeyFileError),
     ],
 )
-def test_key_that_cannot_be_used_is_refused_unseen(
+def test_key_that_cannot_be_used_is_refused_without_showing_it(
     tmp_path: Path, make: Callable[[Path], Endpoint], kind: type[ChatsiteError]
 ) -> None:
     with pytest.raises(kind) as caught:
