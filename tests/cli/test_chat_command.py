@@ -214,7 +214,7 @@ def test_terminal_escapes_in_answers_are_removed(capsys: pytest.CaptureFixture[s
 def test_reasoning_leaves_its_duration_alone(capsys: pytest.CaptureFixture[str], app: Flask) -> None:
     states = [
         AnswerState("", Status.GENERATING, reasoning="Two and two\x1b[2J"),
-        AnswerState("Fo", Status.GENERATING, reasoning="Two and two", reasoning_seconds=3.2),
+        AnswerState("Four", Status.GENERATING, reasoning="Two and two", reasoning_seconds=3.2),
         AnswerState("Four.", Status.DONE, reasoning="Two and two", reasoning_seconds=3.2),
     ]
     with app.app_context():

@@ -82,7 +82,10 @@ def look(app: Flask, name: str) -> tuple[Message, str, bool]:
     with app.app_context():
         message = messages.get(users.identify_by_token("alice"), name)
         assert message.generation
-        text, draft = generations.partial_texts(message.generation.id)[0], generations.is_provisional(message.generation.id)
+        text, draft = (
+            generations.partial_texts(message.generation.id)[0],
+            generations.is_provisional(message.generation.id),
+        )
         db.session.expunge_all()
         db.session.remove()
         return message, text, draft

@@ -122,7 +122,10 @@ def _reading(turns: ReadTurns) -> str:
 def _speed(message: Message, generation: Generation) -> str:
     """Say how fast an answer was written: in words where one generation wrote all of it, else in tokens."""
     # What was thought before is no part of the words.
-    tokens_per_second, tokens = generation.tokens_per_second, generation.token_count - (generation.reasoning_tokens or 0)
+    tokens_per_second, tokens = (
+        generation.tokens_per_second,
+        generation.token_count - (generation.reasoning_tokens or 0),
+    )
     if not tokens_per_second or not tokens:
         return ""
     words = len(message.text.split())
