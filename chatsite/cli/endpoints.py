@@ -141,8 +141,7 @@ def _print_servers(servers: Sequence[tuple[Endpoint, Sequence[RemoteModel], str]
     """Print each server with its address and its models; names of models come from servers, so they are cleaned."""
     console = Console(highlight=False, markup=False)
     for endpoint, models, status in servers:
-        destination = gettext("Words stay here") if endpoint.is_local else gettext("Words leave this computer")
-        parts = [endpoint.name, urlsplit(endpoint.url).netloc, str(destination), status]
+        parts = [endpoint.name, urlsplit(endpoint.url).netloc, _destination(endpoint), status]
         console.print(" · ".join(filter(None, parts)), style="bold")
         grid = Table(box=None, pad_edge=False, show_header=False)
         for model in models[: endpoints.MAX_LISTED_MODELS]:
@@ -151,6 +150,14 @@ def _print_servers(servers: Sequence[tuple[Endpoint, Sequence[RemoteModel], str]
         more = len(models) - endpoints.MAX_LISTED_MODELS
         if more > 0:
             console.print(ngettext("%(num)s more model", "%(num)s more models", more))
+
+
+def _destination(endpoint: Endpoint) -> str:
+    if endpoint.is_loopback:
+        return str(gettext("Your messages stay on this computer"))
+    if endpoint.is_local:
+        return str(gettext("Your messages stay in this network: %(host)s", host=endpoint.host))
+    return str(gettext("Your messages leave this computer: %(host)s", host=endpoint.host))
 
 
 def _model_facts(model: RemoteModel) -> tuple[str, str, str]:

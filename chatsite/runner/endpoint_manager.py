@@ -109,6 +109,10 @@ class EndpointManager:
         """Let models of endpoints that are taken from the site leave `pool`."""
         self._pool = pool
 
+    def read_endpoints(self) -> None:
+        """Take up the endpoints that were added to the site, before the first poll. Needs an app context."""
+        self._follow_endpoints()
+
     @property
     def known(self) -> frozenset[str]:
         """The names of the endpoints of the site."""
@@ -155,7 +159,7 @@ class EndpointManager:
         requested = self._follow_endpoints()
         for connection in self._connections.values():
             self._take_report(connection, owner)
-            self._share_circuit(connection)
+            self._share_circuit(connection, owner)
             is_due = time.monotonic() >= connection.next_check_at or connection.endpoint.name in requested
             if connection.inquiry is None and is_due:
                 connection.inquiry = Inquiry(lambda connection=connection: self._open_client(connection).probe())  # type: ignore[misc]
@@ -230,7 +234,7 @@ class EndpointManager:
         recheck_seconds = RECHECK_READY_SECONDS if connection.is_reached else RECHECK_FAILED_SECONDS
         connection.next_check_at = time.monotonic() + recheck_seconds
 
-    def _share_circuit(self, connection: _Connection) -> None:
+    def _share_circuit(self, connection: _Connection, owner: str) -> None:
         """Let all runners know while an endpoint is not asked, and when it is again."""
         client = connection.client
         if client is None:
@@ -239,7 +243,12 @@ class EndpointManager:
         end = time.monotonic() + circuit.seconds_left if circuit else 0.0
         if abs(end - connection.blocked_until) > SAME_BLOCK_SECONDS:
             seconds, error = (circuit.seconds_left, circuit.error) if circuit else (0.0, None)
-            endpoint_status.save_block(connection.endpoint.name, seconds, error)
+            if error:
+                # From now on others are left what they can answer.
+                connection.is_reached = False
+            # What answers another runner has not failed.
+            if not runners.is_reached_elsewhere(connection.endpoint.name, owner, self._lease_seconds):
+                endpoint_status.save_block(connection.endpoint.name, seconds, error)
             connection.blocked_until = end
             if circuit is None:
                 # What failed is there again, or is asked whether it is.

@@ -128,6 +128,7 @@ class Runner:
         while (
             not loading.finished.wait(min(0.25, self._lease_seconds / HEARTBEATS_PER_LEASE)) and not self._stop.is_set()
         ):
+            self._run_in_context(self._work_for_endpoints)
             state = RunnerState.FETCHING if loading.progress.stage == "fetching" else RunnerState.LOADING
             self._run_in_context(lambda state=state: self._heartbeat(state, loading.progress.fraction))  # type: ignore[misc]
             self._run_in_context(self._run_maintenance)
@@ -139,28 +140,52 @@ class Runner:
         while time.monotonic() < end and not self._stop.is_set():
             self._run_in_context(lambda: self._heartbeat(RunnerState.FAILED, reason=reason))
             self._run_in_context(self._run_maintenance)
-            self._stop.wait(min(self._lease_seconds / HEARTBEATS_PER_LEASE, seconds))
+            pause_end = min(end, time.monotonic() + self._lease_seconds / HEARTBEATS_PER_LEASE)
+            while time.monotonic() < pause_end and not self._stop.wait(min(0.25, pause_end - time.monotonic())):
+                self._run_in_context(self._work_for_endpoints)
 
     def _run_tick(self) -> None:
         """Collect the events of the engine for one tick, then store them, apply cancellations and claim work."""
         # A fixed tick bounds the transactions per second, however many answers and tokens there are.
         end = time.monotonic() + self._tick_seconds
         while (remaining_seconds := end - time.monotonic()) > 0 and not self._stop.is_set():
-            for event in self._engine.poll_events(remaining_seconds):
-                self._answers.add_event(event)
-                self._title_writer.add_event(event)
+            self._take_events(remaining_seconds)
         self._save_updates()
         self._title_writer.poll()
-        # New questions and cancellations are writes of the web process, so an unchanged database has none. Answers that
-        # have ended were written by this process, on another connection.
-        if self._database_watch.has_changed() or time.monotonic() > self._next_poll_at:
-            self._next_poll_at = time.monotonic() + MAX_POLL_SECONDS
+        if self._exchange_is_due():
             self._compare_with_database()
             waiting_messages.post_due(self._queue_limits, self._max_queued_per_network)
-            self._claim_work()
+            self._claim_work(self._engine.capacity - self._answers.local_count)
             self._claim_title()
         self._heartbeat(RunnerState.READY)
         self._run_maintenance(is_ready=True)
+
+    def _work_for_endpoints(self) -> None:
+        """Do what a tick does for models that run elsewhere, which need not wait until the model of this one is there.
+
+        It may never be: its weights cannot be downloaded, or need more memory than there is.
+        """
+        if self._endpoint_manager and self._endpoint_manager.known:
+            self._take_events(0)
+            self._save_updates()
+            if self._exchange_is_due():
+                self._compare_with_database()
+                waiting_messages.post_due(self._queue_limits, self._max_queued_per_network)
+                self._claim_work(0)
+
+    def _take_events(self, timeout_seconds: float) -> None:
+        for event in self._engine.poll_events(timeout_seconds):
+            self._answers.add_event(event)
+            self._title_writer.add_event(event)
+
+    def _exchange_is_due(self) -> bool:
+        """Return whether the database may hold something new for this runner."""
+        # New questions and cancellations are writes of the web process, so an unchanged database has none. Answers that
+        # have ended were written by this process, on another connection.
+        is_due = self._database_watch.has_changed() or time.monotonic() > self._next_poll_at
+        if is_due:
+            self._next_poll_at = time.monotonic() + MAX_POLL_SECONDS
+        return is_due
 
     def _run_maintenance(self, is_ready: bool = False) -> None:
         may_reap = self._clock_watch.may_judge
@@ -211,8 +236,8 @@ class Runner:
         self._answers.remove(answer)
         self._engine.cancel(answer.request_id)
 
-    def _claim_work(self) -> None:
-        free_slots = self._engine.capacity - self._answers.local_count
+    def _claim_work(self, free_slots: int) -> None:
+        """Claim answers of endpoints, and up to `free_slots` of models that run here."""
         may_reap = self._clock_watch.may_judge
         models = self._list_models()
         if (free_slots <= 0 and not models.endpoints) or not generation_leases.has_work(
@@ -221,7 +246,7 @@ class Runner:
             return
         # Without a waiting one there is something to reap.
         if generation_leases.has_work(may_reap=False) and not claim_selection.has_claimable(
-            models, max_local=free_slots, lease_seconds=self._lease_seconds
+            self.owner, models, max_local=free_slots, lease_seconds=self._lease_seconds
         ):
             return
         for claim in generation_leases.claim(

@@ -26,7 +26,7 @@ from chatsite.engine.local import create_engine, estimate_memory
 from chatsite.engine.model_pool import ModelPool
 from chatsite.engine.outbox import Outbox
 from chatsite.engine.types import Engine
-from chatsite.errors import ModelLoadError
+from chatsite.errors import ChatsiteError, ModelLoadError
 from chatsite.runner.download_process import build_environment, download_and_wait
 from chatsite.runner.endpoint_manager import EndpointManager
 from chatsite.runner.loop import Runner
@@ -52,6 +52,9 @@ def run() -> NoReturn:
     app = create_bare_app({"SQLITE_SYNCHRONOUS": "NORMAL"})
     configured_model(app.config)
     endpoint_manager = EndpointManager(app.config)
+    with app.app_context(), contextlib.suppress(ChatsiteError):
+        # The default model may be of an endpoint that was added; without a database it cannot be known yet.
+        endpoint_manager.read_endpoints()
     engine = build_model_pool(app.config, endpoint_manager)
     model_manager = ModelManager(app.config, engine)
     runner = Runner(app, engine, stop, model_manager=model_manager, endpoint_manager=endpoint_manager)
@@ -66,8 +69,8 @@ def build_model_pool(config: Mapping[str, Any], endpoint_manager: EndpointManage
     Raises ConfigError if the setting DEFAULT_MODEL names no model.
     """
     models_folder, custom_models_file, precision = config["MODELS"], config["CUSTOM_MODELS_FILE"], config["PRECISION"]
-    configured = configured_model(config)
     endpoint_manager = endpoint_manager or EndpointManager(config)
+    configured = endpoint_manager.find_entry(config["DEFAULT_MODEL"]) or configured_model(config)
     budget_bytes = config["MODEL_MEMORY_MB"] * 1_000_000 or memory.total_bytes() // 2
     compute_lock, environment = FairLock(), build_environment(config)
 

@@ -104,7 +104,7 @@ def test_server_is_found_added_used_compared_lost_and_removed(
 ) -> None:
     page = new_visitor(endpoint_site).open_tab("/")
     find_and_add(page, owl)
-    expect(card(page, owl)).to_contain_text("Words stay on this computer")
+    expect(card(page, owl)).to_contain_text("Your messages stay on this computer")
 
     # Its model is chosen, and answers.
     open_new_conversation(page)

@@ -60,7 +60,7 @@ def test_runner_leaves_to_others_what_only_they_can_answer(people: People) -> No
     save_ollama()
     heartbeat("second", BOTH)
     assert ids(claim(LOCAL)) == [local]
-    assert not claim_selection.has_claimable(LOCAL, max_local=4, lease_seconds=LEASE_SECONDS)
+    assert not claim_selection.has_claimable("first", LOCAL, max_local=4, lease_seconds=LEASE_SECONDS)
     [claimed] = claim(BOTH, "second")
     assert (claimed.generation_id, claimed.endpoint) == (remote, "ollama")
 
@@ -102,7 +102,7 @@ def test_runners_share_places_of_endpoint(people: People) -> None:
     # What an endpoint writes takes no place here.
     assert ids(first) == [*asked[:2], local]
     assert claim(BOTH, "second") == []
-    assert not claim_selection.has_claimable(BOTH, max_local=4, lease_seconds=LEASE_SECONDS)
+    assert not claim_selection.has_claimable("second", BOTH, max_local=4, lease_seconds=LEASE_SECONDS)
     news = GenerationUpdate(first[0].attempts, status=Status.DONE, finish_reason="end")
     generation_leases.heartbeat("first", {asked[0]: news}, LEASE_SECONDS)
     assert ids(claim(BOTH, "second")) == [asked[2]]

@@ -195,7 +195,7 @@ def test_continued_answer_counts_full_length(people: People) -> None:
     assert usage(message.conversation).used_tokens in range(135, 146)
 
 
-def test_gauge_learns_length_of_tokens_from_counts_of_server(people: People) -> None:
+def test_context_usage_learns_length_of_tokens_from_server(people: People) -> None:
     """A server counts without showing its tokens: what is typed is estimated by what it counted."""
     turns = [[0, "user", 100, True, False], [1, "assistant", 80, True, False], [2, "user", 50, True, False]]
     conversation, _ = talk(
@@ -207,7 +207,7 @@ def test_gauge_learns_length_of_tokens_from_counts_of_server(people: People) -> 
     assert not without.is_uncounted
 
 
-def test_gauge_says_that_nobody_counted(people: People) -> None:
+def test_context_usage_says_that_nobody_counted(people: People) -> None:
     conversation, _ = talk(people, 4, 4, budget=1000, counted_by="estimated", notes=["cut_by_server", "?"])
     assert usage(conversation).is_uncounted
     report = reading(people, message_pages.page_before(conversation).messages[1])

@@ -30,7 +30,7 @@ def test_server_is_added_listed_and_removed(run_command: RunCommand, server: Mod
     name = added.stdout.split(" · ")[0].strip()
     assert f"{name} was added." in added.stdout
     listed = run_command("models", "endpoints").stdout
-    assert f"{name} · 127.0.0.1:{server.port} · Words stay here · Ready" in listed
+    assert f"{name} · 127.0.0.1:{server.port} · Your messages stay on this computer · Ready" in listed
     assert f"{name}/fox" in listed
     doctor = run_command("doctor").stdout
     assert f"ok    server {name} at 127.0.0.1:{server.port}: 2 models" in doctor

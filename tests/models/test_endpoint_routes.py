@@ -72,7 +72,7 @@ def test_owner_looks_adds_and_removes(app: Flask, alice: WebClient, htmx: bool) 
     find(app, OLLAMA)
     text = visible_text(alice.get("/models").text)
     assert "1 server found." in text
-    assert "127.0.0.1:11434 Words stay on this computer" in text
+    assert "127.0.0.1:11434 Your messages stay on this computer" in text
     assert "Llama &lt;b&gt;3.2&lt;/b&gt; 3.2 billion parameters 2.0 GB 8,192 tokens of context" in text
     page = follow(alice, alice.send_form("POST", "/endpoints/ollama", htmx))
     assert "Check again" in page
@@ -108,7 +108,7 @@ def test_visitors_who_may_not_manage_change_nothing(app: Flask, alice: WebClient
     assert response.status_code == 403
     assert "chatsite models discover" in response.text
     text = visible_text(alice.get("/models").text)
-    assert "Words stay on this computer" in text
+    assert "Your messages stay on this computer" in text
     assert "Check again" not in text
     assert "Look for servers" not in text
 
@@ -130,9 +130,9 @@ def test_configured_server_stays(app: Flask, alice: WebClient) -> None:
 @pytest.mark.parametrize(
     ("endpoint", "sentence", "lead"),
     [
-        (OLLAMA, "Words stay on this computer", "All models run here or in this network."),
-        (HOUSE, "Words stay in this network: 192.168.1.5", "All models run here or in this network."),
-        (CLOUD, "Words leave this computer: models.example.com", "unless a model of models.example.com answers."),
+        (OLLAMA, "Your messages stay on this computer", "All models run here or in this network."),
+        (HOUSE, "Your messages stay in this network: 192.168.1.5", "All models run here or in this network."),
+        (CLOUD, "Your messages leave this computer: models.example.com", "a model of models.example.com answers."),
     ],
 )
 def test_pages_say_where_words_go(app: Flask, alice: WebClient, endpoint: Endpoint, sentence: str, lead: str) -> None:
@@ -160,7 +160,7 @@ def test_failure_and_pause_of_server_are_told(app: Flask, alice: WebClient) -> N
     status = visible_text(alice.get("/model-status?model=ollama/llama3.2:3b").text)
     assert "is away: ollama cannot be reached." in status
     picker = visible_text(alice.get("/").text)
-    assert "ollama · does not answer now · Words stay on this computer" in picker
+    assert "ollama · does not answer now · Your messages stay on this computer" in picker
 
 
 def test_model_of_removed_server_is_named_as_gone(app: Flask, alice: WebClient) -> None:

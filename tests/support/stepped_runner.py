@@ -114,7 +114,7 @@ class SteppedRunner:
 
     def claim(self) -> None:
         """Claim what waits."""
-        self.runner._claim_work()
+        self.runner._claim_work(self.engine.capacity - self.runner._answers.local_count)
         self.runner._claim_title()
 
     def tick(self) -> None:

@@ -8,7 +8,7 @@ together have no more answers of an endpoint in progress than that writes at onc
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -18,7 +18,8 @@ from chatsite.database import WriteSession, db
 from chatsite.errors import ChatsiteError
 from chatsite.models import EndpointState, Generation, Runner, Status, StoredEndpoint
 from chatsite.services import leases
-from chatsite.services.chat import generations
+from chatsite.services.chat import generation_reaping, generations
+from chatsite.services.chat.generation_reaping import Suspects
 from chatsite.services.models import runners
 
 
@@ -56,18 +57,25 @@ class Selected:
 
 
 def select_claimable(
-    generation_ids: Sequence[int],
-    models: RunnerModels,
+    lease_owner: str,
+    models: RunnerModels | None,
     *,
     max_local: int,
     lease_seconds: float,
     tx: WriteSession | None = None,
 ) -> list[Selected]:
-    """Return what a runner with `models` may claim of the waiting generations, in the same order.
+    """Return what the runner `lease_owner` with `models` may claim of the waiting generations, in fair order.
 
-    It has `max_local` places for models that run here. With `tx` the endpoints are locked, so that no other runner
-    claims more of them at the same time.
+    Without `models` it takes whatever waits. It holds one suspect at most, and has `max_local` places for models that
+    run here. With `tx` the endpoints are locked, so that no other runner claims more of them at the same time.
     """
+    generation_ids = generations.claim_order()
+    if not generation_ids:
+        return []
+    gate = _SuspectGate(generation_reaping.find_suspects(lease_owner))
+    if models is None:
+        admitted = [Selected(id_) for id_ in generation_ids if gate.admits(id_)]
+        return admitted[:max_local]
     query = select(Generation.id, Generation.model).where(Generation.id.in_(generation_ids))
     model_by_id: dict[int, str | None] = {row.id: row.model for row in db.session.execute(query)}
     places = _EndpointPlaces({models.find_endpoint(model) for model in model_by_id.values()} - {""}, tx)
@@ -81,21 +89,37 @@ def select_claimable(
         if not models.can_answer(model) and any(other.can_answer(model) for other in others):
             continue
         endpoint = models.find_endpoint(model)
+        if not (places.has_place(endpoint) if endpoint else max_local > 0) or not gate.admits(id_):
+            continue
         if endpoint:
-            selected += places.take(id_, endpoint)
-        elif max_local > 0:
+            selected.append(places.take(id_, endpoint))
+        else:
             max_local -= 1
             selected.append(Selected(id_))
     return selected
 
 
-def has_claimable(models: RunnerModels, *, max_local: int, lease_seconds: float) -> bool:
+def has_claimable(lease_owner: str, models: RunnerModels, *, max_local: int, lease_seconds: float) -> bool:
     """Return whether a runner may claim something that waits: nothing is written to find out.
 
     What waits for a place of an endpoint, or for another runner, is no reason for a write at each tick.
     """
-    waiting_ids = generations.claim_order()
-    return bool(select_claimable(waiting_ids, models, max_local=max_local, lease_seconds=lease_seconds))
+    return bool(select_claimable(lease_owner, models, max_local=max_local, lease_seconds=lease_seconds))
+
+
+class _SuspectGate:
+    """Lets one suspect pass, if the runner may hold one, and everything that is none."""
+
+    def __init__(self, suspects: Suspects) -> None:
+        self._ids = suspects.ids
+        self._may_take_one = suspects.may_take_one
+
+    def admits(self, generation_id: int) -> bool:
+        """Return whether a generation that has a place may be claimed; whoever asks takes it then."""
+        if generation_id not in self._ids:
+            return True
+        admits, self._may_take_one = self._may_take_one, False
+        return admits
 
 
 class _EndpointPlaces:
@@ -113,21 +137,28 @@ class _EndpointPlaces:
         in_progress = db.session.scalars(running) if rows else ()
         self._taken = Counter((model or "").partition("/")[0] for model in in_progress)
 
-    def take(self, generation_id: int, endpoint: str) -> list[Selected]:
-        """Return the generation as selected if its endpoint has a place, else nothing.
+    def has_place(self, endpoint: str) -> bool:
+        """Return whether an answer of an endpoint can begin, or fail at once: what is known to fail needs no place.
 
-        What is known to fail needs no place.
+        One that nobody has asked yet has none.
         """
         row = self._rows.get(endpoint)
         if row is None:
-            return [Selected(generation_id, endpoint)]
+            return False
         if endpoint in self._blocked:
-            is_failed = row.state is EndpointState.FAILED and row.error is not None
-            return [Selected(generation_id, endpoint, row.error)] if is_failed else []
-        if self._taken[endpoint] >= row.max_answers:
-            return []
+            return self._refusal(row) is not None
+        return self._taken[endpoint] < row.max_answers
+
+    def take(self, generation_id: int, endpoint: str) -> Selected:
+        """Take a place of an endpoint that has one."""
+        if endpoint in self._blocked:
+            return Selected(generation_id, endpoint, self._refusal(self._rows[endpoint]))
         self._taken[endpoint] += 1
-        return [Selected(generation_id, endpoint)]
+        return Selected(generation_id, endpoint)
+
+    @staticmethod
+    def _refusal(row: StoredEndpoint) -> ChatsiteError | None:
+        return row.error if row.state is EndpointState.FAILED else None
 
 
 def _find_added(models: RunnerModels) -> RunnerModels:

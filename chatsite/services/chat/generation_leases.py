@@ -107,13 +107,9 @@ def claim(  # noqa: PLR0913 Whose lease, of what, how much, and for how long.
         if may_reap:
             # In the same transaction, so that this call can claim what a dead runner held.
             generation_reaping.reap(tx, max_attempts, lease_owner)
-        waiting_ids = generation_reaping.exclude_suspects(tx, generations.claim_order(), lease_owner)
-        if models is None:
-            chosen = [Selected(id_) for id_ in waiting_ids[:max_count]]
-        else:
-            chosen = claim_selection.select_claimable(
-                waiting_ids, models, max_local=max_count, lease_seconds=lease_seconds, tx=tx
-            )
+        chosen = claim_selection.select_claimable(
+            lease_owner, models, max_local=max_count, lease_seconds=lease_seconds, tx=tx
+        )
         if not chosen:
             return []
         # On PostgreSQL another runner may claim some of them between the two queries; the locking one skips those.

@@ -10,10 +10,11 @@ death tells the cause from the others.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, select
 
-from chatsite.database import WriteSession
+from chatsite.database import WriteSession, db
 from chatsite.models import Generation, Status
 from chatsite.services import leases
 from chatsite.services.chat import generations
@@ -50,20 +51,24 @@ def reap(tx: WriteSession, max_crashes: int, lease_owner: str) -> None:
     tx.flush()
 
 
-def exclude_suspects(tx: WriteSession, generation_ids: Sequence[int], lease_owner: str) -> list[int]:
-    """Return the generations that a runner may claim, in the same order. It holds one suspect at most."""
-    suspects = set(
-        tx.scalars(
-            select(Generation.id).where(Generation.status == Status.QUEUED, Generation.attempts >= SUSPECT_ATTEMPTS)
-        )
-    )
-    if not suspects:
-        return list(generation_ids)
-    held_suspect = select(Generation.id).where(
+@dataclass(frozen=True)
+class Suspects:
+    """The waiting suspects, and whether a runner may hold one more of them: it holds one at most."""
+
+    ids: frozenset[int]
+    may_take_one: bool
+
+
+def find_suspects(lease_owner: str) -> Suspects:
+    """Return the suspects that wait, and whether the runner `lease_owner` may claim one."""
+    waiting = select(Generation.id).where(Generation.status == Status.QUEUED, Generation.attempts >= SUSPECT_ATTEMPTS)
+    ids = frozenset(db.session.scalars(waiting))
+    if not ids:
+        return Suspects(ids, True)
+    held = select(Generation.id).where(
         leases.is_held(Generation, RUNNING, lease_owner), Generation.attempts > SUSPECT_ATTEMPTS
     )
-    first = None if tx.scalar(held_suspect.limit(1)) else next((id_ for id_ in generation_ids if id_ in suspects), None)
-    return [id_ for id_ in generation_ids if id_ not in suspects or id_ == first]
+    return Suspects(ids, db.session.scalar(held.limit(1)) is None)
 
 
 def _find_causes(abandoned: Sequence[Generation]) -> list[Generation]:

@@ -47,8 +47,8 @@ class KnownEndpoint:
 
 def list_known(config: CatalogConfig) -> list[KnownEndpoint]:
     """Return the endpoints of this site. Raises ModelLoadError if the file of custom models is invalid."""
-    columns = (StoredEndpoint.family, StoredEndpoint.max_answers, StoredEndpoint.is_added)
-    query = select(StoredEndpoint.name, StoredEndpoint.url, StoredEndpoint.check_requested, *columns)
+    columns = (StoredEndpoint.family, StoredEndpoint.is_added, StoredEndpoint.check_requested)
+    query = select(StoredEndpoint.name, StoredEndpoint.url, *columns)
     rows = {row.name: row for row in db.session.execute(query.order_by(StoredEndpoint.name))}
     known = []
     for endpoint in load_configured(config):
@@ -56,8 +56,7 @@ def list_known(config: CatalogConfig) -> list[KnownEndpoint]:
         known.append(KnownEndpoint(endpoint, row is not None and row.url == endpoint.url and row.check_requested))
     for row in rows.values():
         if row.is_added:
-            endpoint = Endpoint(row.name, row.url, row.family, max_answers=row.max_answers)
-            known.append(KnownEndpoint(endpoint, row.check_requested))
+            known.append(KnownEndpoint(Endpoint(row.name, row.url, row.family), row.check_requested))
     return known
 
 
@@ -100,10 +99,13 @@ def finish_discovery(config: CatalogConfig, found: Sequence[tuple[Endpoint, Endp
     with write_transaction() as tx:
         tx.execute(update(StoredEndpoint).values(found_at=None))
         for endpoint, facts in found:
-            if configured.get(endpoint.name, endpoint.url) == endpoint.url:
-                row = _get_or_add(tx, endpoint)
-                row.found_at = now
-                _apply_facts(row, facts)
+            if configured.get(endpoint.name, endpoint.url) != endpoint.url:
+                continue
+            row = _get_or_add(tx, endpoint)
+            row.found_at = now
+            # What is known of an endpoint of the site was found out with its key, and while it wrote answers.
+            if not row.is_added and endpoint.name not in configured:
+                _apply_facts(row, endpoint, facts)
         forgotten = delete(StoredEndpoint).where(StoredEndpoint.found_at.is_(None), StoredEndpoint.is_added.is_(False))
         tx.execute(forgotten.where(StoredEndpoint.name.not_in(configured)))
         row_of_look = tx.get(EndpointDiscovery, DISCOVERY_ID)
@@ -114,7 +116,7 @@ def finish_discovery(config: CatalogConfig, found: Sequence[tuple[Endpoint, Endp
 def save_facts(endpoint: Endpoint, facts: EndpointFacts) -> None:
     """Store what an endpoint answered to a check."""
     with write_transaction() as tx:
-        _apply_facts(_get_or_add(tx, endpoint), facts)
+        _apply_facts(_get_or_add(tx, endpoint), endpoint, facts)
 
 
 def save_failure(endpoint: Endpoint, error: ChatsiteError) -> None:
@@ -143,9 +145,11 @@ def save_block(name: str, seconds: float, error: ChatsiteError | None) -> None:
         tx.execute(update(StoredEndpoint).where(StoredEndpoint.name == name).values(values))
 
 
-def _apply_facts(row: StoredEndpoint, facts: EndpointFacts) -> None:
+def _apply_facts(row: StoredEndpoint, endpoint: Endpoint, facts: EndpointFacts) -> None:
     row.state, row.error, row.blocked_until = EndpointState.READY, None, None
-    row.family, row.capabilities, row.max_answers = facts.family, dict(facts.capabilities), max(1, facts.max_answers)
+    row.family, row.capabilities = facts.family, dict(facts.capabilities)
+    # The administrator's number is the limit, whatever a server says of itself.
+    row.max_answers = max(1, min(facts.max_answers, endpoint.max_answers))
     fits = (model for model in facts.models if len(f"{row.name}/{model.id}") <= MAX_MODEL_NAME_CHARS)
     row.models = [asdict(model) for model in fits][:MAX_STORED_MODELS]
     row.checked_at, row.check_requested = utcnow(), False

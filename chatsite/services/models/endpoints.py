@@ -25,6 +25,8 @@ MAX_LOOKING = timedelta(seconds=30)
 DISCOVERY_ID = 1
 # A cloud has hundreds; the administrator names those that are wanted.
 MAX_LISTED_MODELS = 60
+# Servers that always write another answer (`engine.remote.families`).
+FAMILIES_WITHOUT_CONTINUATION = frozenset({"openai", "transformers"})
 
 make_cached_entry = functools.lru_cache(maxsize=4096)(make_entry)
 
@@ -148,6 +150,8 @@ def can_continue(model: str | None) -> bool:
     """
     name, _, model_id = (model or "").partition("/")
     row = db.session.get(StoredEndpoint, name) if model_id else None
+    if row and row.family in FAMILIES_WITHOUT_CONTINUATION:
+        return False
     known = row.capabilities.get("continue") if row else None
     return not isinstance(known, dict) or known.get(model_id) is not False
 
@@ -217,7 +221,7 @@ def remove(config: CatalogConfig, name: str) -> None:
 
 def read_endpoint(row: StoredEndpoint) -> Endpoint:
     """Return the endpoint of a row that is not configured anywhere."""
-    return Endpoint(row.name, row.url, row.family, max_answers=row.max_answers)
+    return Endpoint(row.name, row.url, row.family)
 
 
 def read_models(stored: Sequence[dict[str, object]]) -> tuple[RemoteModel, ...]:

@@ -119,10 +119,10 @@ def build_endpoint_view(card: EndpointCard, can_manage: bool, *, is_found: bool 
 def describe_destination(endpoint: Endpoint) -> str:
     """Return where words go that are sent to an endpoint, as a sentence."""
     if endpoint.is_loopback:
-        return str(gettext("Words stay on this computer"))
+        return str(gettext("Your messages stay on this computer"))
     if endpoint.is_local:
-        return str(gettext("Words stay in this network: %(host)s", host=endpoint.host))
-    return str(gettext("Words leave this computer: %(host)s", host=endpoint.host))
+        return str(gettext("Your messages stay in this network: %(host)s", host=endpoint.host))
+    return str(gettext("Your messages leave this computer: %(host)s", host=endpoint.host))
 
 
 def describe_leaving(card: ModelCard | None) -> str:
