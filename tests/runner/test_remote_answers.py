@@ -61,7 +61,7 @@ def site_at(folder: Path, url: str, model: str) -> Iterator[ServedSite]:
         "MAX_ANSWER_TOKENS": "400",
         "RUNNER_MAX_BACKOFF_SECONDS": "0.5",
     }
-    with running_site(folder, **settings) as running:
+    with running_site(folder, True, **settings) as running:
         yield running
 
 
@@ -99,7 +99,7 @@ def test_killed_runners_and_servers_leave_a_whole_answer(tmp_path: Path, strikes
             before = len(shown_words(visitor, conversation, answer))
             wait_until(
                 lambda before=before: (
-                    len(shown_words(visitor, conversation, answer)) > before  # type: ignore[misc]
+                    len(shown_words(visitor, conversation, answer)) > before
                     or visitor.get_message_text(answer)
                 ),
                 what="More of the answer",
