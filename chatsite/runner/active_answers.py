@@ -15,6 +15,7 @@ import structlog
 
 from chatsite.engine.types import Delta, Event, FinishReason, ProvisionalText, Reasoning, Started, Turn
 from chatsite.errors import ChatsiteError, EngineError
+from chatsite.errors.endpoints import EndpointError
 from chatsite.models import Status
 from chatsite.runner.prompt_reports import serialize_prompt_report
 from chatsite.services.chat.generation_leases import ClaimedGeneration, GenerationUpdate
@@ -65,7 +66,9 @@ class ActiveAnswer:
         """End the answer with an error; people read one of ours, and an unexpected one is logged."""
         if isinstance(error, ChatsiteError):
             reason = error
-            log.error("generation_failed", generation=self.generation_id, error=str(error))
+            # What a server says of a request may quote from it.
+            said = error.code if isinstance(error, EndpointError) else str(error)
+            log.error("generation_failed", generation=self.generation_id, error=said)
         else:
             reason = EngineError()
             log.error("generation_broke", generation=self.generation_id, exc_info=error)
