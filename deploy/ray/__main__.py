@@ -59,14 +59,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def start_ray(options: argparse.Namespace) -> None:
     """Join the cluster, or start one on this machine alone; open the port for HTTP."""
-    environment = {"PYTHONPATH": str(ROOT)}
     if options.address:
+        # The other machines have chatsite, but not this folder.
         ray.init(address=options.address, runtime_env={"py_modules": [str(ROOT / "deploy")]})
     else:
-        os.environ["PYTHONPATH"] = os.pathsep.join(
-            filter(None, [environment["PYTHONPATH"], os.environ.get("PYTHONPATH")])
-        )
-        ray.init(include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, log_to_driver=False)
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        ray.init("local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, log_to_driver=False)
     serve.start(http_options=HTTPOptions(host=options.host, port=options.port))
 
 
