@@ -13,6 +13,7 @@ from sqlalchemy import event, update
 from chatsite.database import db, utcnow, write_transaction
 from chatsite.engine.catalog.catalog import EMBEDDED_MODEL
 from chatsite.engine.catalog.endpoints import Endpoint, RemoteModel
+from chatsite.engine.remote.families import FAMILIES, Continuation
 from chatsite.errors import EndpointConfiguredError, EndpointNotFoundError, ModelNotFoundError
 from chatsite.errors import endpoints as endpoint_errors
 from chatsite.models import EndpointDiscovery, EndpointState, ModelState
@@ -89,6 +90,38 @@ def test_server_that_is_gone_is_forgotten_unless_it_was_added() -> None:
     assert remote_names(AUTO) == ["ollama/m"]
     with pytest.raises(EndpointNotFoundError):
         endpoints.add("cloud")
+
+
+def test_look_changes_nothing_of_what_is_known_of_endpoints_of_the_site() -> None:
+    """It asks without key and limits; what the site knows was found out with both."""
+    endpoint_status.save_facts(
+        OLLAMA, EndpointFacts("ollama", [RemoteModel("llama")], {"continue": {"llama": False}}, 3)
+    )
+    add(CLOUD, "large")
+    found = EndpointFacts("unknown", [RemoteModel("other")], {}, 1)
+    endpoint_status.finish_discovery(WITH_SETTING, [(OLLAMA, found), (CLOUD, found)])
+    assert remote_names(WITH_SETTING) == ["ollama/llama", "cloud/large"]
+    facts = endpoint_status.find_facts(OLLAMA)
+    assert facts is not None
+    assert (facts.family, facts.capabilities, facts.max_answers) == ("ollama", learned, 3)
+
+
+@pytest.mark.parametrize(("told", "limit"), [(16, 4), (2, 2), (0, 1), (10**15, 4)])
+def test_limit_is_the_administrators(told: int, limit: int) -> None:
+    endpoint_status.save_facts(OLLAMA, EndpointFacts("llama-cpp", [RemoteModel("m")], max_answers=told))
+    facts = endpoint_status.find_facts(OLLAMA)
+    assert facts is not None
+    assert facts.max_answers == limit
+
+
+def test_servers_that_never_continue_are_known() -> None:
+    never = {name for name, family in FAMILIES.items() if family.continuation is Continuation.NEVER}
+    assert never == endpoints.FAMILIES_WITHOUT_CONTINUATION
+    for name in FAMILIES:
+        endpoint_status.save_facts(CLOUD, EndpointFacts(name, [RemoteModel("m")]))
+        assert endpoints.can_continue("cloud/m") is (name not in never)
+    assert endpoints.can_continue("smollm2-135m-instruct")
+    assert endpoints.can_continue(None)
 
 
 def test_endpoint_of_settings_cannot_be_removed() -> None:

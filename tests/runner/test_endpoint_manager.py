@@ -14,6 +14,7 @@ from flask import Flask
 from chatsite.database import db
 from chatsite.engine.catalog.endpoints import NAME_BY_PORT, Endpoint
 from chatsite.models import EndpointState, Generation, Message, Status, StoredEndpoint
+from chatsite.models import Runner as RunnerRow
 from chatsite.runner.endpoint_manager import EndpointManager
 from chatsite.runner.loop import Runner
 from chatsite.runner.model_manager import ModelManager
@@ -47,6 +48,7 @@ def running(app: Flask, **environ: str) -> Iterator[Runner]:
     stop = threading.Event()
     with app.app_context():
         manager = EndpointManager(app.config, environ)
+        manager.read_endpoints()
         pool = build_model_pool(app.config, manager)
         model_manager = ModelManager(app.config, pool)
     runner = Runner(app, pool, stop, model_manager=model_manager, endpoint_manager=manager)
@@ -189,6 +191,48 @@ def test_default_model_may_be_of_an_endpoint(tmp_path: Path, server: ModelServer
         assert [request.body["model"] for request in server.asked("/chat/completions")] == ["hare"]
         db.session.remove()
     close_app(app)
+
+
+def test_endpoint_answers_while_local_model_cannot_be_loaded(tmp_path: Path, server: ModelServer) -> None:
+    tables = f'[house]\nendpoint = "{server.url}"\n[away]\nfolder = "nowhere"\n'
+    (tmp_path / "models.toml").write_text(tables, "utf-8")
+    app = make_app(tmp_path, CUSTOM_MODELS_FILE=tmp_path / "models.toml", DEFAULT_MODEL="away")
+    with app.app_context(), running(app):
+        asked, local = ask(model="house/hare"), ask(model="away")
+        wait_for(asked, Status.DONE)
+        assert text_of(asked) == TEXT
+        assert load(local).status is Status.QUEUED
+        db.session.remove()
+    close_app(app)
+
+
+def test_default_model_may_be_of_an_endpoint_that_was_added(tmp_path: Path, server: ModelServer) -> None:
+    app = make_app(tmp_path, DEFAULT_MODEL="barn/fox")
+    with app.app_context():
+        endpoints.add_endpoint(Endpoint("barn", server.url))
+        with running(app):
+            asked = ask(model="barn/fox")
+            wait_for(asked, Status.DONE)
+        db.session.remove()
+    close_app(app)
+
+
+def test_failure_of_one_runner_says_nothing_where_another_is_answered(site: Flask, server: ModelServer) -> None:
+    """The second runner has no key, as if its network did not lead there."""
+    with running(site, HOUSE_KEY=KEY) as first:
+        wait_until(lambda: state_of() is EndpointState.READY)
+        wait_until(lambda: _reached(first.owner) == ["house"])
+        with running(site):
+            asked = [ask() for _ in range(4)]
+            for each in asked:
+                wait_for(each, Status.DONE)
+        assert state_of() is EndpointState.READY
+
+
+def _reached(owner: str) -> list[str] | None:
+    db.session.rollback()
+    row = db.session.get(RunnerRow, owner, populate_existing=True)
+    return row.endpoints if row else None
 
 
 def test_look_finds_what_listens_at_a_usual_port(site: Flask) -> None:
