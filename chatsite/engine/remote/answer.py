@@ -37,7 +37,7 @@ MAX_RETRIES = 3
 USAGE_SECONDS = 3.0
 MIN_ANSWER_TOKENS = 16
 MIN_CONTEXT_TOKENS = 64
-CONTEXT_LIMIT = re.compile(r"(?:maximum context length is|n_ctx\D{1,5}|context size \(?)(\d{2,9})", re.IGNORECASE)
+CONTEXT_LIMIT = re.compile(r"(?:maximum context length is |n_ctx\D{1,5}|context size \(?)(\d{2,9})", re.IGNORECASE)
 LENGTH_WORDS = frozenset({"length", "max_tokens"})
 # The server cannot count at all; with other refusals only this prompt cannot be counted.
 COUNTLESS_STATUSES = frozenset({404, 405, 501})
@@ -54,6 +54,8 @@ class Answer:
         self._text = AnswerText(request, emit)
         self._sent: SentPrompt | None = None
         self._retries = 0
+        # How much of the text there was at the last failure.
+        self._kept_length = 0
         # Why the newest reply with text broke off.
         self._interruption: RequestFailedError | None = None
         self._began_at = 0.0
@@ -107,6 +109,9 @@ class Answer:
             return
         if self._text.has_any and not self._text.can_be_continued:
             raise failure
+        if len(self._text.written) > self._kept_length:
+            # The last try brought the answer forward, so this is the first failure of the next one.
+            self._kept_length, self._retries = len(self._text.written), 0
         if not advice.is_retryable or self._retries >= MAX_RETRIES:
             raise failure
         if self._text.has_any:

@@ -88,6 +88,9 @@ async def _read_whole(beginning: bytes, chunks: AsyncIterator[bytes]) -> AsyncGe
     try:
         record = json.loads(content)
     except (ValueError, RecursionError):
+        if not content.rstrip().endswith(b"}"):
+            # The connection broke, as whoever reads the parts sees by what is missing.
+            return
         raise GarbageError("no JSON") from None
     yield parse_completion(record)
     yield StreamPart(is_last=True)

@@ -10,10 +10,10 @@ import pytest
 
 from chatsite.engine.remote.client import EndpointClient
 from chatsite.engine.remote.engine import RemoteEngine
-from chatsite.engine.types import FinishReason, ProvisionalText, Request, Turn
+from chatsite.engine.types import FinishReason, GenerationOptions, ProvisionalText, Request, Turn
 from chatsite.errors import endpoints
 from tests.engine.remote.support import answer_text, engine_at, finish, question, reasoning_text, reports, token_count
-from tests.support.model_server import ModelServer
+from tests.support.model_server import HttpRequest, ModelServer, head, json_reply, openai_stream
 from tests.support.server_families import (
     FAMILIES,
     LlamaCppServer,
@@ -26,6 +26,7 @@ from tests.support.server_families import (
     StrictServer,
     TransformersServer,
     VllmServer,
+    WholeServer,
     prompt_tokens,
 )
 from tests.support.trained_models import collect_events
@@ -221,3 +222,79 @@ def test_nobody_is_named_and_only_numbers_set_by_hand_are_sent() -> None:
             {"role": "user", "content": QUESTION},
         ]
         assert asked.headers["user-agent"] == "chatsite"
+
+
+def refuse_once(reply: Any, message: str) -> Any:
+    """A server that refuses the first answer with a sentence."""
+    refusals = [json_reply({"error": {"message": message}}, 400)]
+
+    def answer(request: HttpRequest) -> Any:
+        return refusals.pop() if request.path.endswith("/completions") and refusals else reply(request)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model's maximum context length is 100 tokens. However, you requested 260 tokens.",
+        "the request exceeds the available context size (100 tokens), try increasing it",
+        "request (260 tokens) exceeds the available context size (100 tokens)",
+        '{"n_prompt_tokens": 260, "n_ctx": 100}',
+    ],
+)
+def test_context_is_learned_from_a_refusal(message: str) -> None:
+    turns = (*(Turn("user", QUESTION), Turn("assistant", QUESTION)) * 9, Turn("user", QUESTION))
+    with ModelServer(refuse_once(ServerFamily().reply, message)) as server, engine_at(server.url) as (engine, client):
+        engine.submit(Request(1, turns, GenerationOptions(max_new_tokens=20)))
+        events = collect_events(engine, 1)[1]
+        assert answer_text(events) == QUESTION
+        first, second, _ = reports(events)
+        assert first.kept_turn_count == len(turns)
+        assert second.kept_turn_count < first.kept_turn_count
+        assert second.budget_tokens == 80
+        assert client.capabilities["contexts"] == {"m": 100}
+
+
+def test_stream_with_the_wrong_type_is_read_as_what_it_is() -> None:
+    class MisnamedServer(ServerFamily):
+        """A gateway that passes the lines on as plain text."""
+
+        def answer(self, body: Any) -> Iterator[object]:
+            yield head(content_type="text/plain")
+            yield b"\r\n"
+            yield from openai_stream(self.words(body), self.counted(body))
+
+    with served(MisnamedServer()) as (_, engine, _):
+        engine.submit(question(1, QUESTION))
+        assert answer_text(collect_events(engine, 1)[1]) == QUESTION
+
+
+def test_whole_reply_that_is_cut_is_asked_for_again() -> None:
+    class CutServer(WholeServer):
+        """The gateway that does not stream, whose first reply breaks."""
+
+        times = 0
+
+        def answer(self, body: Any) -> Iterator[object]:
+            self.times += 1
+            pieces = list(super().answer(body))
+            yield from pieces if self.times > 1 else [*pieces[:-1], pieces[-1][:30]]  # type: ignore[index]
+
+    with served(CutServer()) as (_, engine, _):
+        engine.submit(question(1, QUESTION))
+        assert answer_text(collect_events(engine, 1)[1]) == QUESTION
+
+
+def test_counting_that_fails_for_one_prompt_is_estimated() -> None:
+    class BusyCounter(LlamaCppServer):
+        """A llama.cpp that cannot count just now."""
+
+        def post(self, path: str, body: Any) -> Any:
+            return json_reply({"error": {"message": "slot busy"}}, 500)
+
+    with served(BusyCounter()) as (_, engine, client):
+        engine.submit(question(1, QUESTION))
+        first, last = reports(collect_events(engine, 1)[1])
+        assert (first.counted_by, last.counted_by) == ("estimated", "server")
+        assert client.capabilities["counts"] is True
