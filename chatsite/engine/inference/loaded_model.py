@@ -51,6 +51,8 @@ class LoadedModel:
         If there `is_crowded`, a preset's beam search becomes sampling; beams that the request asks for stay. Raises
         PromptTooLongError, EmptyMessageError, or an error of the tokenizer's.
         """
+        # Only a model of chats thinks, and of an answer that is continued it has thought already.
+        may_reason = self.checkpoint.family == "chat" and not request.prefix
         end_ids = () if request.prefix or request.is_background else self.prompt_format.reasoning_end_ids()
         requested, request = request, _with_room_to_think(request, end_ids) if end_ids else request
         params, notes = self._resolve_params(request.options, is_crowded)
@@ -73,11 +75,14 @@ class LoadedModel:
             sampling_state,
             max_tokens,
             partial(self._create_detokenizer, request, prefix_ids),
-            self._limit_reasoning(requested.options, prompt, end_ids) if end_ids else None,
+            self._limit_reasoning(requested.options, prompt, end_ids) if may_reason else None,
         )
 
     def _limit_reasoning(self, options: GenerationOptions, prompt: Prompt, end_ids: tuple[int, ...]) -> ReasoningLimits:
-        """Return how long the model may think: in a small context half of what the prompt leaves."""
+        """Return how long the model may think: in a small context half of what the prompt leaves.
+
+        A model whose template knows no reasoning may write some all the same, within the limit of its answer.
+        """
         tokens_left = self.context_tokens - len(prompt.ids) - len(end_ids)
         max_tokens = min(options.max_reasoning_tokens, max(tokens_left - options.max_new_tokens, tokens_left // 2))
         return ReasoningLimits(prompt.opens_reasoning, max_tokens, end_ids, options.max_new_tokens)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -25,7 +25,7 @@ class ReasoningLimits:
     """How long a model may think before it answers, in tokens.
 
     With `is_open` the prompt began the reasoning. After `max_tokens` the model is made to write `end_ids`, which end
-    it; from then on it may write `max_answer_tokens`.
+    it; from then on it may write `max_answer_tokens`. Without `end_ids` the reasoning has no limit of its own.
     """
 
     is_open: bool
@@ -126,17 +126,20 @@ class SampledRequest(RequestState):
         events = self._make_events(splitter.push_text(text))
         if splitter.is_answering and not was_answering:
             # The first token of the answer is written already.
-            self.max_tokens = len(self.sampling_state.written_ids) - 1 + limits.max_answer_tokens
+            answer_end = len(self.sampling_state.written_ids) - 1 + limits.max_answer_tokens
+            self.max_tokens = min(self.max_tokens, answer_end)
         # Tags, and the space after them, count as reasoning.
         has_thought = was_thinking or splitter.is_thinking or self._reasoning_tokens > 0
         is_reasoning = has_thought and not splitter.is_answering
         self._reasoning_tokens += is_reasoning
         if splitter.is_thinking and self._reasoning_tokens >= limits.max_tokens and not self._forced_ids:
             self._forced_ids = list(limits.end_ids)
-        counted: Event = Reasoning(self.request_id, "", 1) if is_reasoning else Delta(self.request_id, "", 1)
-        return (counted, *events)
+        kind = Reasoning if is_reasoning else Delta
+        if events and isinstance(events[0], kind):
+            return (replace(events[0], token_count=1), *events[1:])
+        return (kind(self.request_id, "", 1), *events)
 
-    def _make_events(self, pieces: Sequence[TextPiece]) -> tuple[Event, ...]:
+    def _make_events(self, pieces: Sequence[TextPiece]) -> tuple[Delta | Reasoning, ...]:
         """Return the events of some text without tokens; stop strings are looked for in the answer alone."""
         return tuple(
             Reasoning(self.request_id, piece.text, 0)

@@ -11,7 +11,7 @@ from typing import Any
 
 from chatsite.engine.inference.scheduler import Scheduler
 from chatsite.engine.prompting import PromptFormat, special_ids
-from chatsite.engine.types import Delta, Event, Finish, GenerationOptions, Request, Turn
+from chatsite.engine.types import Delta, Event, Finish, GenerationOptions, Reasoning, Request, Turn
 from chatsite.errors import ChatsiteError, ModelLoadError, load_reasons
 
 # Vocabularies are rounded up by a few hundred at most; a tokenizer for less than half of one is another model's.
@@ -71,7 +71,9 @@ def _iter_token_times(scheduler: Scheduler, events: list[Event]) -> list[float]:
     while scheduler.has_work:
         is_slow = bool(times) and time.perf_counter() - times[0] > MAX_TEST_SECONDS
         new_events = list(scheduler.run_step({0} if is_slow else ()))
-        times += [time.perf_counter() for event in new_events if isinstance(event, Delta) and event.token_count]
+        # A model may think though nobody asked it to.
+        texts = [event for event in new_events if isinstance(event, Delta | Reasoning)]
+        times += [time.perf_counter() for event in texts if event.token_count]
         events += new_events
     return times
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from chatsite.engine.downloads.weights import Weights
@@ -71,6 +73,22 @@ def test_model_that_thinks_for_too_long_is_made_to_answer(thinking_model: Loaded
     assert trained_models.text_of(events)
     end_tokens = len(thinking_model.prompt_format.reasoning_end_ids())
     assert sum(event.token_count for event in events if isinstance(event, Reasoning)) <= 6 + end_tokens
+
+
+def test_model_whose_template_knows_no_reasoning_is_understood(tmp_path: Path) -> None:
+    folder = trained_models.make_thinking_model(tmp_path / "model", "")
+    # As of a model that was trained on: only the weights know of it.
+    for template in folder.glob("chat_template*"):
+        template.write_text(trained_models.CHATML, "utf-8")
+    loaded = load_model("tiny", Weights(folder, "1"), "fp32")
+    assert loaded.prompt_format.reasoning_end_ids() == ()
+    events = say(loaded, make_request(QUESTION, temperature=0.0))
+    assert (reasoning_of(events), trained_models.text_of(events)) == (THOUGHT, ANSWER)
+    # Both are within the one limit that there is.
+    events = say(loaded, make_request(QUESTION, temperature=0.0, max_new_tokens=8))
+    assert THOUGHT.startswith(reasoning_of(events))
+    assert trained_models.text_of(events) == ""
+    assert trained_models.finish_of(events).reason is FinishReason.LENGTH
 
 
 def test_continued_answer_is_not_thought_about(thinking_model: LoadedModel) -> None:
