@@ -27,6 +27,9 @@ COUNT = "Count from one to one hundred in words."
 class SlowServer(ServerFamily):
     """Writes the question back, word by word and slowly, and goes on with what was written."""
 
+    def describe_model(self) -> dict[str, object]:
+        return {**super().describe_model(), "context_length": 100_000}
+
     def answer(self, body: dict[str, object]) -> Iterator[object]:  # type: ignore[override]
         messages = body["messages"]
         assert isinstance(messages, list)
