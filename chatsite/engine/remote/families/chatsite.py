@@ -5,7 +5,6 @@ from chatsite.engine.remote.families.vllm import VLLM
 
 CHATSITE = Family(
     "chatsite",
-    "chatsite",
     options=VLLM.options,
     no_thinking_body=VLLM.no_thinking_body,
     continue_body=VLLM.continue_body,

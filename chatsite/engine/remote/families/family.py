@@ -45,7 +45,6 @@ class Family:
     """
 
     name: str
-    title: str
     options: Mapping[str, str] = field(default_factory=lambda: OPENAI_OPTIONS)
     limit_field: str = "max_tokens"
     body: Mapping[str, Any] = field(default_factory=lambda: NOTHING)

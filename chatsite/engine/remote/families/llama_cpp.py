@@ -4,7 +4,6 @@ from chatsite.engine.remote.families.family import OPENAI_OPTIONS, Counting, Fam
 
 LLAMA_CPP = Family(
     "llama-cpp",
-    "llama.cpp",
     options={**OPENAI_OPTIONS, "top_k": "top_k", "repetition_penalty": "repeat_penalty"},
     # The next question of a conversation begins as this one did.
     body={"cache_prompt": True},

@@ -4,7 +4,6 @@ from chatsite.engine.remote.families.family import OPENAI_OPTIONS, Family
 
 LM_STUDIO = Family(
     "lm-studio",
-    "LM Studio",
     options={**OPENAI_OPTIONS, "top_k": "top_k", "repetition_penalty": "repeat_penalty"},
     cuts_silently=True,
 )

@@ -7,7 +7,6 @@ from chatsite.engine.remote.families.family import OPENAI_OPTIONS, Family
 
 OLLAMA = Family(
     "ollama",
-    "Ollama",
     options={
         **OPENAI_OPTIONS,
         "top_k": "top_k",

@@ -5,4 +5,4 @@ They refuse fields that they do not know, and models that reason refuse `max_tok
 
 from chatsite.engine.remote.families.family import Continuation, Family
 
-OPENAI = Family("openai", "OpenAI", continuation=Continuation.NEVER)
+OPENAI = Family("openai", continuation=Continuation.NEVER)

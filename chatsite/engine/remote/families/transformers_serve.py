@@ -7,7 +7,6 @@ from chatsite.engine.remote.families.family import Continuation, Family
 
 TRANSFORMERS_SERVE = Family(
     "transformers",
-    "transformers serve",
     continuation=Continuation.NEVER,
     asks_for_usage=False,
 )

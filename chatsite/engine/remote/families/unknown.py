@@ -2,4 +2,4 @@
 
 from chatsite.engine.remote.families.family import Family
 
-UNKNOWN = Family("unknown", "OpenAI-compatible")
+UNKNOWN = Family("unknown")

@@ -4,7 +4,6 @@ from chatsite.engine.remote.families.family import OPENAI_OPTIONS, Counting, Fam
 
 VLLM = Family(
     "vllm",
-    "vLLM",
     options={
         **OPENAI_OPTIONS,
         "top_k": "top_k",
