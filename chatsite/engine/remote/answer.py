@@ -33,6 +33,8 @@ from chatsite.errors import ChatsiteError, EngineError, endpoints
 log = structlog.get_logger()
 
 MAX_RETRIES = 3
+# Somebody is reading already, and a server that was killed needs some seconds to be there again.
+MAX_RETRIES_IN_THE_MIDDLE = 6
 # What comes after the end is the usage, which a good server sends at once.
 USAGE_SECONDS = 3.0
 MIN_ANSWER_TOKENS = 16
@@ -112,7 +114,9 @@ class Answer:
         if len(self._text.written) > self._kept_length:
             # The last try brought the answer forward, so this is the first failure of the next one.
             self._kept_length, self._retries = len(self._text.written), 0
-        if not advice.is_retryable or self._retries >= MAX_RETRIES:
+        if not advice.is_retryable or self._retries >= (
+            MAX_RETRIES_IN_THE_MIDDLE if self._text.has_any else MAX_RETRIES
+        ):
             raise failure
         if self._text.has_any:
             self._interruption = failure

@@ -153,3 +153,19 @@ def test_stop_frees_the_place(engine: RemoteEngine) -> None:
     while not (events and isinstance(events[-1], Finish)):
         events += [event for event in engine.poll_events(0.1) if event.request_id == 99]
     assert finish(events).error_message is None
+
+
+def test_killed_server_goes_on_when_it_is_there_again(engine: RemoteEngine, server: LlamaServer) -> None:
+    engine.submit(question(200, COUNT, max_new_tokens=80, temperature=0.0))
+    events: list[Event] = []
+    wait_until(lambda: events.extend(engine.poll_events(0.1)) or len(events) > 10, what="The first words")
+    server.kill()
+    server.restart()
+    while not isinstance(events[-1], Finish):
+        events += engine.poll_events(0.1)
+    assert finish(events).error_message is None
+    assert len(reports(events)) == 1
+    # What was asked for again was only the rest.
+    assert token_count(events) <= 80
+    engine.submit(question(201, COUNT, max_new_tokens=80, temperature=0.0))
+    assert answer_text(events)[:30] == answer_text(collect_events(engine, 201)[201])[:30]
