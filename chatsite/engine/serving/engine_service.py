@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import threading
+import time
 from collections.abc import AsyncGenerator
 
 from chatsite.engine.outbox import Outbox, drain_events
@@ -21,6 +22,8 @@ POLL_SECONDS = 0.5
 # Shorter than what proxies wait for a silent server.
 KEEP_ALIVE_SECONDS = 15.0
 RETRY_AFTER_SECONDS = 3
+# A long prompt is read in silence, but not for longer than this, even on processors.
+STALL_SECONDS = 300.0
 
 
 class EngineService:
@@ -48,6 +51,7 @@ class EngineService:
         self._request_ids = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_dead = False
+        self._last_event_at = 0.0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._deliver_events, name="engine-events", daemon=True)
         self.context_tokens = context_tokens
@@ -64,8 +68,12 @@ class EngineService:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether the engine still works; one that died does not come back."""
-        return not self._is_dead
+        """Whether the engine works; one that died, or is silent for `STALL_SECONDS` with work to do, does not.
+
+        A thread that hangs in a driver cannot say so.
+        """
+        is_stalled = bool(self._answers) and time.monotonic() - self._last_event_at > STALL_SECONDS
+        return not self._is_dead and not is_stalled
 
     def read_call(self, body: bytes) -> ChatCall:
         """Read the body of a request. Raises ApiError if it cannot be answered."""
@@ -87,6 +95,8 @@ class EngineService:
         self._start()
         request_id = next(self._request_ids)
         events: asyncio.Queue[Event] = asyncio.Queue()
+        if not self._answers:
+            self._last_event_at = time.monotonic()
         self._answers[request_id] = events
         is_finished = False
         try:
@@ -120,6 +130,7 @@ class EngineService:
                     self._loop.call_soon_threadsafe(self._put_events, events)
 
     def _put_events(self, events: list[Event]) -> None:
+        self._last_event_at = time.monotonic()
         for event in events:
             if isinstance(event, Finish) and isinstance(event.error_message, EngineDiedError):
                 self._is_dead = True
