@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from chatsite.engine.types import Delta, Event, FinishReason, ProvisionalText, Reasoning, Started, Turn
+from chatsite.engine.types import Delta, Event, FinishReason, ProvisionalText, Reasoning, Restarted, Started, Turn
 from chatsite.errors import ChatsiteError, EngineError
 from chatsite.errors.endpoints import EndpointError
 from chatsite.models import Status
@@ -95,6 +95,8 @@ class ActiveAnswer:
         news = self.news
         if isinstance(event, Started):
             news.prompt_report = serialize_prompt_report(event.report, self.turns)
+        elif isinstance(event, Restarted):
+            news.restart()
         elif isinstance(event, Delta):
             news.text += event.text
             news.new_tokens += event.token_count

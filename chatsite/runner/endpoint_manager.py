@@ -71,7 +71,7 @@ class Inquiry(Generic[Result]):
 class _Connection:
     """What this runner knows of one endpoint: its client, and what was found out and stored last.
 
-    What other runners stored `is_read` once.
+    What other runners stored `is_read` once. A runner that `has_blocked` the endpoint for all is the one to open it.
     """
 
     endpoint: Endpoint
@@ -80,6 +80,7 @@ class _Connection:
     models: Mapping[str, RemoteModel] | None = None
     saved_capabilities: Mapping[str, Any] | None = None
     blocked_until: float = 0.0
+    has_blocked: bool = False
     next_check_at: float = 0.0
     is_reached: bool = False
     is_read: bool = False
@@ -246,9 +247,13 @@ class EndpointManager:
             if error:
                 # From now on others are left what they can answer.
                 connection.is_reached = False
-            # What answers another runner has not failed.
-            if not runners.is_reached_elsewhere(connection.endpoint.name, owner, self._lease_seconds):
+            # What answers another runner has not failed; that it asks for a pause holds for all.
+            is_ours = error is None or not runners.is_reached_elsewhere(
+                connection.endpoint.name, owner, self._lease_seconds
+            )
+            if is_ours if circuit else connection.has_blocked:
                 endpoint_status.save_block(connection.endpoint.name, seconds, error)
+            connection.has_blocked = circuit is not None and is_ours
             connection.blocked_until = end
             if circuit is None:
                 # What failed is there again, or is asked whether it is.

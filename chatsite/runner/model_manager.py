@@ -39,14 +39,17 @@ STALLED_SECONDS = 6.0
 
 
 class ModelManager:
-    """The model manager of a runner. `config` is the configuration of the app, `pool` holds the models in memory."""
+    """The model manager of a runner. `config` is the configuration of the app, `pool` holds the models in memory.
 
-    def __init__(self, config: Mapping[str, Any], pool: ModelPool) -> None:
+    `configured` is the model of the setting DEFAULT_MODEL, if the settings alone do not tell which that is.
+    """
+
+    def __init__(self, config: Mapping[str, Any], pool: ModelPool, configured: CatalogEntry | None = None) -> None:
         self._pool = pool
         self._models_folder: Path = config["MODELS"]
         self._custom_models_file: Path = config["CUSTOM_MODELS_FILE"]
         listed_models = catalog.list_entries(self._custom_models_file)
-        configured = configured_model(config)
+        configured = configured or configured_model(config)
         is_listed = configured in listed_models or configured.is_remote
         self._entries = listed_models if is_listed else (*listed_models, configured)
         self._config = cards.read_catalog_config(config)

@@ -18,13 +18,19 @@ def configured_model(config: Mapping[str, Any]) -> CatalogEntry:
 
     Raises ConfigError if the catalog does not contain it, or if the file of custom models is invalid.
     """
-    try:
-        list_entries(config["CUSTOM_MODELS_FILE"])
-        configured = load_endpoints(config["CUSTOM_MODELS_FILE"], config["ENDPOINT"])
-    except ModelLoadError as error:
-        raise ConfigError("%(reason)s", reason=error.params["reason"]) from error
+    require_valid_file(config)
+    configured = load_endpoints(config["CUSTOM_MODELS_FILE"], config["ENDPOINT"])
     try:
         return resolve_entry(config["DEFAULT_MODEL"], config["CUSTOM_MODELS_FILE"], configured)
     except ModelLoadError as error:
         text, reason = repr(config["DEFAULT_MODEL"]), error.params["reason"]
         raise ConfigError(UNUSABLE_MODEL, variable="CHATSITE_DEFAULT_MODEL", text=text, reason=reason) from error
+
+
+def require_valid_file(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError if the file of custom models and endpoints is invalid."""
+    try:
+        list_entries(config["CUSTOM_MODELS_FILE"])
+        load_endpoints(config["CUSTOM_MODELS_FILE"], config["ENDPOINT"])
+    except ModelLoadError as error:
+        raise ConfigError("%(reason)s", reason=error.params["reason"]) from error

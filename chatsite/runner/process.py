@@ -10,6 +10,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from chatsite.app import create_bare_app
 from chatsite.child_process import exit_with_parent
 from chatsite.database import close_connections
@@ -31,7 +33,7 @@ from chatsite.runner.download_process import build_environment, download_and_wai
 from chatsite.runner.endpoint_manager import EndpointManager
 from chatsite.runner.loop import Runner
 from chatsite.runner.model_manager import ModelManager
-from chatsite.runner.model_setting import configured_model
+from chatsite.runner.model_setting import configured_model, require_valid_file
 
 # The engine uses all processors; web workers must still answer at once.
 NICENESS = 5
@@ -50,17 +52,23 @@ def run() -> NoReturn:
     os.nice(NICENESS)
     exit_with_parent(stop.set, stop)
     app = create_bare_app({"SQLITE_SYNCHRONOUS": "NORMAL"})
-    configured_model(app.config)
+    # Before anything else, because the message says what is wrong with the settings.
+    require_valid_file(app.config)
     endpoint_manager = EndpointManager(app.config)
-    with app.app_context(), contextlib.suppress(ChatsiteError):
+    with app.app_context(), contextlib.suppress(ChatsiteError, SQLAlchemyError):
         # The default model may be of an endpoint that was added; without a database it cannot be known yet.
         endpoint_manager.read_endpoints()
     engine = build_model_pool(app.config, endpoint_manager)
-    model_manager = ModelManager(app.config, engine)
+    model_manager = ModelManager(app.config, engine, find_configured(app.config, endpoint_manager))
     runner = Runner(app, engine, stop, model_manager=model_manager, endpoint_manager=endpoint_manager)
     was_asked = runner.run()
     close_connections(app)
     _exit_now(0 if was_asked else 1)
+
+
+def find_configured(config: Mapping[str, Any], endpoint_manager: EndpointManager) -> CatalogEntry:
+    """Return the model of the setting DEFAULT_MODEL, which may be of any endpoint of the site. Raises ConfigError."""
+    return endpoint_manager.find_entry(config["DEFAULT_MODEL"]) or configured_model(config)
 
 
 def build_model_pool(config: Mapping[str, Any], endpoint_manager: EndpointManager | None = None) -> ModelPool:
@@ -70,7 +78,7 @@ def build_model_pool(config: Mapping[str, Any], endpoint_manager: EndpointManage
     """
     models_folder, custom_models_file, precision = config["MODELS"], config["CUSTOM_MODELS_FILE"], config["PRECISION"]
     endpoint_manager = endpoint_manager or EndpointManager(config)
-    configured = endpoint_manager.find_entry(config["DEFAULT_MODEL"]) or configured_model(config)
+    configured = find_configured(config, endpoint_manager)
     budget_bytes = config["MODEL_MEMORY_MB"] * 1_000_000 or memory.total_bytes() // 2
     compute_lock, environment = FairLock(), build_environment(config)
 

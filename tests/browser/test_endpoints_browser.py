@@ -33,15 +33,22 @@ class Owl:
         return f"{self.name}/owl"
 
     def restart(self) -> None:
-        self.server = ModelServer(with_models(answer, "owl"), self.server.port)
+        """Listen again, and write every answer to its end."""
+        self.server = ModelServer(with_models(answer_whole, "owl"), self.server.port)
 
 
 def answer(request: HttpRequest) -> Iterable[object]:
-    """Write a known text, at length or whole."""
-    yield head()
+    """Write the text, or where it is asked for at length, up to its third word."""
     if "at length" in str(request.body["messages"][-1]):
+        yield head()
         yield from list(openai_stream(words_of(TEXT)))[:4]
         yield SILENCE
+    yield from answer_whole(request)
+
+
+def answer_whole(request: HttpRequest) -> Iterable[object]:
+    """Write the text to its end."""
+    yield head()
     usage = {"prompt_tokens": 20, "completion_tokens": 6, "total_tokens": 26}
     yield from openai_stream(words_of(TEXT), usage)
 
@@ -146,7 +153,13 @@ def test_server_is_found_added_used_compared_lost_and_removed(
     card(page, owl).get_by_role("button", name=f"Check again {owl.name}").click()
     expect(card(page, owl)).to_contain_text("Ready")
 
+    page.go_back()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("article.message-assistant").last).to_contain_text(TEXT)
+    expect(page.locator(".status-note")).to_have_count(0)
+
     # It is taken from the site; its conversations can be read.
+    page.goto("/models")
     card(page, owl).get_by_role("button", name=f"Remove {owl.name}").click()
     expect(card(page, owl)).to_contain_text("Found, not added")
     page.get_by_role("link", name="What are foxes like?").first.click()

@@ -94,9 +94,8 @@ def test_server_that_is_gone_is_forgotten_unless_it_was_added() -> None:
 
 def test_look_changes_nothing_of_what_is_known_of_endpoints_of_the_site() -> None:
     """It asks without key and limits; what the site knows was found out with both."""
-    endpoint_status.save_facts(
-        OLLAMA, EndpointFacts("ollama", [RemoteModel("llama")], {"continue": {"llama": False}}, 3)
-    )
+    learned = {"continue": {"llama": False}}
+    endpoint_status.save_facts(OLLAMA, EndpointFacts("ollama", [RemoteModel("llama")], learned, 3))
     add(CLOUD, "large")
     found = EndpointFacts("unknown", [RemoteModel("other")], {}, 1)
     endpoint_status.finish_discovery(WITH_SETTING, [(OLLAMA, found), (CLOUD, found)])
@@ -197,6 +196,14 @@ def test_file_bounds_models_of_endpoint(tmp_path: Path) -> None:
     assert remote_names(config) == ["cloud/b", "cloud/unlisted"]
     [card] = endpoints.list_cards(config)
     assert card.unlisted_count == 0
+
+
+def test_ids_that_no_page_or_column_can_hold_are_left_out(tmp_path: Path) -> None:
+    add(OLLAMA, "llama", "a\ud800b", "a\x9b31m", "tfel\u202e")
+    assert remote_names(AUTO) == ["ollama/llama"]
+    file = tmp_path / "models.toml"
+    file.write_text(f'[cloud]\nendpoint = "https://models.example.com/v1"\nmodels = ["b", "{"x" * 199}"]\n', "utf-8")
+    assert remote_names(CatalogConfig(custom_models_file=file)) == ["cloud/b", "ollama/llama"]
 
 
 def test_clouds_models_are_listed_up_to_a_bound() -> None:

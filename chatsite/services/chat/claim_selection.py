@@ -10,17 +10,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import load_only
 
-from chatsite.database import WriteSession, db
+from chatsite.database import WriteSession, db, utcnow
 from chatsite.errors import ChatsiteError
 from chatsite.models import EndpointState, Generation, Runner, Status, StoredEndpoint
 from chatsite.services import leases
 from chatsite.services.chat import generation_reaping, generations
 from chatsite.services.chat.generation_reaping import Suspects
 from chatsite.services.models import runners
+
+# An endpoint is asked more often than that, by whoever has it in the settings.
+MAX_CHECK_AGE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,7 @@ def select_claimable(
     places = _EndpointPlaces({models.find_endpoint(model) for model in model_by_id.values()} - {""}, tx)
     is_all_ours = all(map(models.can_answer, model_by_id.values()))
     others = [] if is_all_ours else _list_others(lease_seconds)
-    # This runner learns of what was just added a moment later.
-    others += [] if is_all_ours else [_find_added(models)]
+    others += [] if is_all_ours else [_find_unknown(models)]
     selected: list[Selected] = []
     for id_ in generation_ids:
         model = model_by_id.get(id_)
@@ -161,10 +164,16 @@ class _EndpointPlaces:
         return row.error if row.state is EndpointState.FAILED else None
 
 
-def _find_added(models: RunnerModels) -> RunnerModels:
-    """Return the endpoints that were added to the site and that a runner with `models` does not know of yet."""
-    added = frozenset(db.session.scalars(select(StoredEndpoint.name).where(StoredEndpoint.is_added)))
-    return RunnerModels(endpoints=added - models.endpoints, reached=added - models.endpoints)
+def _find_unknown(models: RunnerModels) -> RunnerModels:
+    """Return the endpoints of the site that a runner with `models` does not know of.
+
+    They were just added, so that it will, or are in the settings of another runner, which may be restarting.
+    """
+    is_somebodys = StoredEndpoint.is_added | (
+        StoredEndpoint.found_at.is_(None) & (StoredEndpoint.checked_at > utcnow() - MAX_CHECK_AGE)
+    )
+    names = frozenset(db.session.scalars(select(StoredEndpoint.name).where(is_somebodys))) - models.endpoints
+    return RunnerModels(endpoints=names, reached=names)
 
 
 def _list_others(lease_seconds: float) -> list[RunnerModels]:

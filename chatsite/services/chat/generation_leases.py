@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 
 from chatsite.database import WriteSession, db, utcnow, write_transaction
 from chatsite.engine.types import Turn
@@ -23,6 +23,7 @@ from chatsite.services.chat.generation_reaping import RUNNING
 
 # More turns than any prompt holds; reading all of a very long conversation would make its answers slow.
 MAX_PROMPT_MESSAGES = 400
+MAX_TOKEN_COUNT = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,10 @@ class GenerationUpdate:
     """The news of one generation since the last write of its runner; each part may be empty.
 
     With `is_provisional`, `text` replaces all that the generation wrote before; otherwise `text` is appended.
-    `reasoning` is what the model thought before that; `reasoning_tokens` of the `new_tokens` are its. `status`
-    is set when the generation is finished, with `finish_reason` and, if it failed, `error`. With `seq`, the number of
-    the chunk that the text becomes, the same update may be stored twice and counts once: after a broken connection
-    nobody knows whether the last write was committed.
+    `reasoning` is what the model thought before that, and is appended; `reasoning_tokens` of the `new_tokens` are its.
+    `status` is set when the generation is finished, with `finish_reason` and, if it failed, `error`. With `seq`, the
+    number of the chunk that the text becomes, the same update may be stored twice and counts once: after a broken
+    connection nobody knows whether the last write was committed.
     """
 
     attempts: int
@@ -73,6 +74,12 @@ class GenerationUpdate:
     seq: int = 0
     reasoning: str = ""
     reasoning_tokens: int = 0
+    is_restart: bool = False
+
+    def restart(self) -> None:
+        """Drop all that was written: of this update, and with `is_restart` what is stored of the generation."""
+        self.text, self.reasoning, self.new_tokens, self.reasoning_tokens = "", "", 0, 0
+        self.is_provisional = self.is_restart = True
 
     @property
     def is_empty(self) -> bool:
@@ -157,11 +164,10 @@ def heartbeat(lease_owner: str, updates: Mapping[int, GenerationUpdate], lease_s
         held = _lock_held(tx, lease_owner, updates)
         ours = {key: news for key, news in updates.items() if key in held and not _is_stored(held[key], news)}
         # A provisional text that has not changed makes no chunk, so that no reader renders it again.
-        drafts = _delete_old_chunks(tx, {key: news for key, news in ours.items() if news.is_provisional})
-        added = {key for key, news in ours.items() if news.makes_chunk and not news.is_provisional}
-        chunks = [_append_chunk(held[key], ours[key]) for key in ours if key in drafts | added]
-        if chunks:
-            tx.execute(insert(Chunk), chunks)
+        for key, news in ours.items():
+            if news.is_restart:
+                _reset_counts(held[key])
+        generation_chunks.store(tx, held, ours)
         for key, news in ours.items():
             _apply_update(held[key], news)
             if news.status:
@@ -214,34 +220,10 @@ def _lock_held(tx: WriteSession, lease_owner: str, updates: Mapping[int, Generat
     return {row.id: row for row in rows if row.attempts == updates[row.id].attempts}
 
 
-def _append_chunk(row: Generation, update_: GenerationUpdate) -> dict[str, Any]:
-    row.last_seq += 1
-    return {
-        "generation_id": row.id,
-        "seq": row.last_seq,
-        "text": update_.text,
-        "reasoning": update_.reasoning,
-        "restarts": update_.is_provisional,
-    }
-
-
-def _delete_old_chunks(tx: WriteSession, drafts: Mapping[int, GenerationUpdate]) -> set[int]:
-    """Delete the chunks that provisional texts replace. Returns the ids of the generations whose text changed."""
-    if not drafts:
-        return set()
-    stored = dict.fromkeys(drafts, "")
-    query = select(Chunk.generation_id, Chunk.text).where(Chunk.generation_id.in_(drafts)).order_by(Chunk.seq)
-    for row in tx.execute(query):
-        stored[row.generation_id] += row.text
-    changed = {key for key, news in drafts.items() if stored[key] != news.text or news.reasoning}
-    if changed:
-        tx.execute(delete(Chunk).where(Chunk.generation_id.in_(changed)))
-    return changed
-
-
 def _apply_update(row: Generation, update_: GenerationUpdate) -> None:
-    row.token_count += update_.new_tokens
-    row.reasoning_tokens += update_.reasoning_tokens
+    # Whatever a server says that it has counted, the column holds no more.
+    row.token_count = min(row.token_count + update_.new_tokens, MAX_TOKEN_COUNT)
+    row.reasoning_tokens = min(row.reasoning_tokens + update_.reasoning_tokens, MAX_TOKEN_COUNT)
     row.prompt_report = update_.prompt_report or row.prompt_report
     # A later attempt keeps the time of the first token: the user has seen it.
     if (update_.new_tokens or update_.reasoning) and row.first_token_at is None:
@@ -288,11 +270,15 @@ def _discard_progress(tx: WriteSession, row: Generation) -> None:
 
     An empty chunk that restarts the text tells the readers of the answer to drop what they have.
     """
+    _reset_counts(row)
+    tx.execute(delete(Chunk).where(Chunk.generation_id == row.id))
+    tx.add(Chunk(**generation_chunks.next_chunk(row, GenerationUpdate(row.attempts, is_provisional=True))))
+    tx.flush()
+
+
+def _reset_counts(row: Generation) -> None:
     row.token_count, row.first_token_at = 0, None
     row.reasoning_tokens, row.reasoning_seconds = 0, None
-    tx.execute(delete(Chunk).where(Chunk.generation_id == row.id))
-    tx.add(Chunk(**_append_chunk(row, GenerationUpdate(row.attempts, is_provisional=True))))
-    tx.flush()
 
 
 def _earlier_seed(row: Generation) -> int | None:

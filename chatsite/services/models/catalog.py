@@ -104,7 +104,10 @@ def default_name(config: CatalogConfig) -> str:
 def can_write_titles(config: CatalogConfig, name: str | None) -> bool:
     """Return whether a model is an assistant that can name conversations; None is the default model."""
     try:
-        return get_card(config, name or default_name(config)).entry.can_write_titles
+        wanted = name or default_name(config)
+        known = [card.endpoint for card in endpoints.list_cards(config)] if "/" in wanted else ()
+        entry = catalog.resolve_entry(wanted, config.custom_models_file, known)
+        return (get_card(config, wanted).entry if entry.is_remote else entry).can_write_titles
     except (ModelLoadError, ModelNotFoundError):
         return False
 

@@ -18,13 +18,17 @@ from chatsite.errors import ChatsiteError
 from chatsite.models import EndpointDiscovery, EndpointState, StoredEndpoint
 from chatsite.services import leases
 from chatsite.services.models.catalog import CatalogConfig
-from chatsite.services.models.endpoints import DISCOVERY_ID, MAX_LOOKING, load_configured, read_models
+from chatsite.services.models.endpoints import (
+    DISCOVERY_ID,
+    MAX_LOOKING,
+    MAX_MODEL_NAME_CHARS,
+    load_configured,
+    read_models,
+)
 
 # A runner that has looked for so long without an end is dead.
 DISCOVERY_LEASE_SECONDS = 15.0
 MAX_STORED_MODELS = 500
-# The name of a model is `endpoint/model` in all tables.
-MAX_MODEL_NAME_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,11 @@ def _apply_facts(row: StoredEndpoint, endpoint: Endpoint, facts: EndpointFacts) 
     row.family, row.capabilities = facts.family, dict(facts.capabilities)
     # The administrator's number is the limit, whatever a server says of itself.
     row.max_answers = max(1, min(facts.max_answers, endpoint.max_answers))
-    fits = (model for model in facts.models if len(f"{row.name}/{model.id}") <= MAX_MODEL_NAME_CHARS)
+    fits = (
+        model
+        for model in facts.models
+        if model.id.isprintable() and len(f"{row.name}/{model.id}") <= MAX_MODEL_NAME_CHARS
+    )
     row.models = [asdict(model) for model in fits][:MAX_STORED_MODELS]
     row.checked_at, row.check_requested = utcnow(), False
 

@@ -25,6 +25,8 @@ MAX_LOOKING = timedelta(seconds=30)
 DISCOVERY_ID = 1
 # A cloud has hundreds; the administrator names those that are wanted.
 MAX_LISTED_MODELS = 60
+# The name of a model is `endpoint/model` in all tables.
+MAX_MODEL_NAME_CHARS = 200
 # Servers that always write another answer (`engine.remote.families`).
 FAMILIES_WITHOUT_CONTINUATION = frozenset({"openai", "transformers"})
 
@@ -85,7 +87,8 @@ class EndpointCard:
         if not self.endpoint.models:
             return read_models(stored[:MAX_LISTED_MODELS])
         by_id = {model.id: model for model in read_models(stored)}
-        return tuple(by_id.get(id_, RemoteModel(id_)) for id_ in self.endpoint.models)
+        wanted = (id_ for id_ in self.endpoint.models if len(f"{self.name}/{id_}") <= MAX_MODEL_NAME_CHARS)
+        return tuple(by_id.get(id_, RemoteModel(id_)) for id_ in wanted)
 
     @property
     def unlisted_count(self) -> int:
@@ -225,7 +228,10 @@ def read_endpoint(row: StoredEndpoint) -> Endpoint:
 
 
 def read_models(stored: Sequence[dict[str, object]]) -> tuple[RemoteModel, ...]:
-    """Return the models of a row. What a later version of the code stores with them is left out."""
+    """Return the models of a row, but those whose ids no page can show.
+
+    What a later version of the code stores with them is left out.
+    """
     return tuple(
         RemoteModel(
             id=str(each["id"]),
@@ -235,6 +241,7 @@ def read_models(stored: Sequence[dict[str, object]]) -> tuple[RemoteModel, ...]:
             parameter_count=_number(each.get("parameter_count")),
         )
         for each in stored
+        if str(each["id"]).isprintable()
     )
 
 
