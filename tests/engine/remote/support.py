@@ -21,8 +21,11 @@ from chatsite.engine.types import (
     Started,
     Turn,
 )
+from tests.support.model_server import HttpRequest, ModelServer, Reply, head, json_reply, openai_stream, with_models
+from tests.support.trained_models import collect_events
 
 MODEL = "m"
+DONE = ["Done", "."]
 # So short that nobody waits for it, and longer than a busy machine needs for what is not about time.
 QUICK = Timeouts(first_pause=0.001, loading_pause=0.001)
 
@@ -84,3 +87,27 @@ def finish(events: list[Event]) -> Finish:
     last = events[-1]
     assert isinstance(last, Finish)
     return last
+
+
+def answer(_: HttpRequest) -> Iterator[object]:
+    """A good answer."""
+    yield head()
+    yield from openai_stream(DONE)
+
+
+def first(*bad: list[object], then: Reply = answer) -> Reply:
+    """Bad replies to the first requests, and then a good one."""
+    left = list(bad)
+    return with_models(lambda request: left.pop(0) if left else then(request), MODEL)
+
+
+def error(status: int, message: str = "No", **headers: str) -> list[object]:
+    """A reply with an error."""
+    return [*json_reply({"error": {"message": message}}, status, **headers)]
+
+
+def ask(reply: Reply, family: str = "unknown", **settings: object) -> tuple[list[Event], ModelServer]:
+    """The events of one answer of a server."""
+    with ModelServer(reply) as server, engine_at(server.url, family, **settings) as (engine, _):  # type: ignore[arg-type]
+        engine.submit(question(1, "Go"))
+        return collect_events(engine, 1)[1], server

@@ -1,33 +1,41 @@
-"""One endpoint: retries, limits, the circuit, Stop, and the key that nobody gets to see."""
+"""One endpoint: retries, limits, the circuit, and Stop."""
 
 from __future__ import annotations
 
 import email.utils
-import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
-import structlog
 
 from chatsite.engine.catalog.endpoints import Endpoint, RemoteModel, make_entry
 from chatsite.engine.remote.circuit import CircuitBreaker
 from chatsite.engine.remote.client import EndpointClient, Timeouts
 from chatsite.engine.remote.engine import RemoteEngine
 from chatsite.engine.remote.failures import parse_retry_after, pause_seconds
-from chatsite.engine.remote.keys import read_key
-from chatsite.engine.types import Delta, Event, Finish, FinishReason, Request, Turn
+from chatsite.engine.types import Delta, Finish, FinishReason, Request, Turn
 from chatsite.errors import ChatsiteError, endpoints
-from tests.engine.remote.support import MODEL, QUICK, answer_text, engine_at, finish, question, reports
+from tests.engine.remote.support import (
+    DONE,
+    MODEL,
+    QUICK,
+    answer_text,
+    ask,
+    engine_at,
+    error,
+    finish,
+    first,
+    question,
+    reports,
+)
 from tests.support.model_server import (
     RESET,
     SILENCE,
     HttpRequest,
     ModelServer,
-    Reply,
     delta,
     event,
     head,
@@ -37,33 +45,6 @@ from tests.support.model_server import (
 )
 from tests.support.served_site import wait_until
 from tests.support.trained_models import collect_events
-
-KEY = "sk-very-secret-0123456789"
-DONE = ["Done", "."]
-
-
-def answer(_: HttpRequest) -> Iterator[object]:
-    """A good answer."""
-    yield head()
-    yield from openai_stream(DONE)
-
-
-def first(*bad: list[object], then: Reply = answer) -> Reply:
-    """Bad replies to the first requests, and then a good one."""
-    left = list(bad)
-    return with_models(lambda request: left.pop(0) if left else then(request), MODEL)
-
-
-def error(status: int, message: str = "No", **headers: str) -> list[object]:
-    """A reply with an error."""
-    return [*json_reply({"error": {"message": message}}, status, **headers)]
-
-
-def ask(reply: Reply, family: str = "unknown", **settings: object) -> tuple[list[Event], ModelServer]:
-    """The events of one answer of a server."""
-    with ModelServer(reply) as server, engine_at(server.url, family, **settings) as (engine, _):  # type: ignore[arg-type]
-        engine.submit(question(1, "Go"))
-        return collect_events(engine, 1)[1], server
 
 
 @pytest.mark.parametrize(
@@ -309,147 +290,6 @@ def test_answer_ends_when_its_time_is_over() -> None:
         assert server.asked("/chat/completions")[0].was_abandoned.wait(10)
 
 
-@pytest.mark.parametrize("thinks", [True, False])
-def test_server_that_does_not_stop_is_stopped(thinks: bool) -> None:
-    endless = [head(), *[event(delta("more "))] * 3000, SILENCE]
-    if not thinks:
-        # One that keeps to its limit of tokens is trusted with it, but not with any length of text.
-        endless = [head(), *[event(delta("more " * 1000))] * 3000, SILENCE]
-    reply, known = with_models(lambda _: endless, MODEL), {"thinks": {MODEL: thinks}}
-    with ModelServer(reply) as server, engine_at(server.url, "unknown", capabilities=known) as (engine, _):
-        engine.submit(question(1, "Go", max_new_tokens=10))
-        events = collect_events(engine, 1)[1]
-    assert finish(events).reason is FinishReason.LENGTH
-    assert answer_text(events) == "more " * 10 if thinks else len(answer_text(events)) < 20_000
-
-
-@pytest.mark.parametrize(
-    ("word", "reason"),
-    [
-        ("stop", FinishReason.END),
-        ("eos", FinishReason.END),
-        ("tool_calls", FinishReason.END),
-        ("length", FinishReason.LENGTH),
-        ("MAX_TOKENS", FinishReason.LENGTH),
-    ],
-)
-def test_words_for_the_end(word: str, reason: FinishReason) -> None:
-    events, _ = ask(first([head(), event(delta("Done")), event(delta(finish=word))]))
-    assert (answer_text(events), finish(events).reason) == ("Done", reason)
-
-
-def test_filtered_answer_ends_with_a_sentence_and_its_text() -> None:
-    events, _ = ask(first([head(), event(delta("Do")), event(delta(finish="content_filter"))]))
-    assert answer_text(events) == "Do"
-    assert finish(events).error_message == endpoints.EndpointFilteredError(endpoint="box")
-
-
-def test_empty_reason_is_one_only_at_the_end() -> None:
-    everywhere = [event(delta(word, finish="")) for word in DONE]
-    for last in ([b"data: [DONE]\n\n"], [event(delta(finish=""))]):
-        events, _ = ask(first([head(), *everywhere, *last]))
-        assert (answer_text(events), finish(events).reason) == ("Done.", FinishReason.END)
-    events, _ = ask(first([head(), *everywhere]), capabilities={"continue": {MODEL: False}})
-    assert finish(events).error_message == endpoints.EndpointCutOffError(endpoint="box")
-
-
-def test_what_no_database_stores_is_replaced() -> None:
-    raw: list[object] = [head()]
-    for piece in ("a\0b", "\ud83e", "\udd8a", "\udd8a."):
-        escaped = "".join(f"\\u{ord(character):04x}" for character in piece)
-        raw.append(f'data: {{"choices": [{{"delta": {{"content": "{escaped}"}}}}]}}\n\n'.encode())
-    events, _ = ask(first([*raw, event(delta(finish="stop"))]))
-    assert answer_text(events) == "a\ufffdb\U0001f98a\ufffd."
-
-
-def test_thoughts_in_tags_are_told_from_the_answer() -> None:
-    tagged = [event(delta(piece)) for piece in ("<th", "ink>Let me", " see.</thi", "nk>\n\nDone", ".")]
-    events, _ = ask(first([head(), *tagged, event(delta(finish="stop"))]))
-    assert answer_text(events) == "Done."
-
-
-def read_everything(folder: Path, logged: str, *shown: object) -> str:
-    """All that could hold the key: files, logs, and what objects say of themselves."""
-    files = "".join(path.read_text("utf-8") for path in folder.rglob("*") if path.is_file())
-    return files + logged + "".join(f"{each!r}{each!s}" for each in shown)
-
-
-def test_key_is_sent_and_shown_nowhere(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
-    replies: list[list[object]] = [
-        error(400, f"Your key {KEY} may not do this"),
-        [head(), event({"error": f"{KEY} is over its limit"})],
-        [head(), event(delta("Do")), event({"error": {"message": f"Bearer {KEY}"}})],
-        [head(302, Location=f"http://127.0.0.1/{KEY}")],
-        [f"HTTP/1.1 2{KEY}\r\n\r\n".encode()],
-        error(401, KEY),
-    ]
-    with ModelServer(first(*replies)) as server, engine_at(server.url, "unknown", key=KEY) as (engine, client):
-        seen: list[object] = [client, client.probe(), client.capabilities, vars(client.endpoint)]
-        for number in range(len(replies)):
-            engine.submit(question(number, "Go"))
-            events = collect_events(engine, number)[number]
-            seen += [*events, finish(events).error_message, getattr(finish(events).error_message, "params", "")]
-        seen += [client.circuit, engine.get_status()]
-        assert {each.headers["authorization"] for each in server.requests} == {f"Bearer {KEY}"}
-    captured = capfd.readouterr()
-    everything = read_everything(tmp_path, captured.out + captured.err + caplog.text, *seen)
-    assert KEY not in everything
-    assert "[key]" in everything
-
-
-def test_bug_of_ours_is_logged_without_the_key(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    def break_down(*_: object) -> None:
-        raise RuntimeError("a bug")
-
-    monkeypatch.setattr("chatsite.engine.remote.answer.build_body", break_down)
-    with ModelServer(first()) as server, engine_at(server.url, "unknown", key=KEY) as (engine, _):
-        engine.submit(question(1, "Go"))
-        assert finish(collect_events(engine, 1)[1]).error_message is not None
-    captured = capfd.readouterr()
-    assert KEY not in captured.out + captured.err
-
-
-def write_key(folder: Path, content: bytes, mode: int) -> Endpoint:
-    path = folder / "key"
-    path.write_bytes(content)
-    path.chmod(mode)
-    return Endpoint("box", "http://a/v1", key_file=path)
-
-
-def test_key_comes_from_the_environment_or_a_file_of_its_owner(tmp_path: Path) -> None:
-    assert read_key(Endpoint("box", "http://a/v1"), {}) == ""
-    assert read_key(Endpoint("box", "http://a/v1", key_env="BOX_KEY"), {"BOX_KEY": f" {KEY}\n"}) == KEY
-    assert read_key(Endpoint("box", "http://a/v1", key_env="CHATSITE_ENDPOINT_KEY"), {}) == ""
-    assert read_key(write_key(tmp_path, f"{KEY}\n".encode(), 0o600), {}) == KEY
-
-
-@pytest.mark.parametrize(
-    ("make", "kind"),
-    [
-        (lambda folder: Endpoint("box", "http://a/v1", key_env="BOX_KEY"), endpoints.EndpointKeyMissingError),
-        (lambda folder: write_key(folder, KEY.encode(), 0o644), endpoints.EndpointKeyFileError),
-        (lambda folder: write_key(folder, KEY.encode(), 0o640), endpoints.EndpointKeyFileError),
-        (lambda folder: write_key(folder, b"", 0o600), endpoints.EndpointKeyFileError),
-        (lambda folder: write_key(folder, KEY.encode() + b"\xff", 0o600), endpoints.EndpointKeyFileError),
-        (lambda folder: write_key(folder, b"two\nlines", 0o600), endpoints.EndpointKeyInvalidError),
-        (lambda folder: Endpoint("box", "http://a/v1", key_file=folder / "none"), endpoints.EndpointKeyFileError),
-    ],
-)
-def test_key_that_cannot_be_used_is_refused_without_showing_it(
-    tmp_path: Path, make: Callable[[Path], Endpoint], kind: type[ChatsiteError]
-) -> None:
-    with pytest.raises(kind) as caught:
-        read_key(make(tmp_path), {})
-    assert KEY not in str(caught.value)
-    assert caught.value.__cause__ is None
-
-
 def test_certificates_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     endpoint = Endpoint("box", "https://a/v1", ca_file=tmp_path / "none.pem")
     with pytest.raises(endpoints.EndpointCertificatesError, match=r"none\.pem"):
@@ -467,24 +307,3 @@ def test_empty_question_is_refused() -> None:
         engine.submit(Request(1, (Turn("user", " "),)))
         assert finish(collect_events(engine, 1)[1]).error_message is not None
         assert not server.asked("/chat/completions")
-
-
-@pytest.mark.parametrize(
-    ("reply", "kind"),
-    [
-        ([head(404, "text/html"), b"<html>"], endpoints.EndpointGarbageError),
-        ([head(200, "text/html"), b"<html>"], endpoints.EndpointGarbageError),
-        (json_reply(3), endpoints.EndpointGarbageError),
-        (error(401), endpoints.EndpointKeyRejectedError),
-        (error(503, "Loading model"), endpoints.EndpointBrokeError),
-        ([head(301, Location="http://127.0.0.1:1/")], endpoints.EndpointRedirectError),
-        ([SILENCE], endpoints.EndpointSilentError),
-        ([RESET], endpoints.EndpointCutOffError),
-    ],
-)
-def test_probe_says_what_is_wrong(reply: list[object], kind: type[ChatsiteError]) -> None:
-    timeouts = replace(QUICK, short=0.5)
-    with ModelServer(lambda _: reply) as server, engine_at(server.url, timeouts=timeouts) as (_, client):
-        with pytest.raises(kind):
-            client.probe()
-        assert client.report is None
