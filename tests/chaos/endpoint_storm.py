@@ -21,6 +21,7 @@ from tests.support.engine_server import EngineServer
 from tests.support.served_site import find_free_port, wait_until
 
 ENDPOINT = "cluster"
+VISITOR_COUNT = 6
 AWAY_SECONDS = (0.0, 1.0)
 CALM_SECONDS = (0.0, 0.5)
 TOKENS_PER_SECOND = 40.0
@@ -92,21 +93,28 @@ def _count_done(database: ChaosDatabase) -> int:
     return int(database.query("SELECT count(*) FROM generation WHERE status = 'done'")[0][0])
 
 
-def run_endpoint_storm(
-    folder: Path, strike_count: int, *, visitor_count: int = 6, seed: int = 1
-) -> EndpointStormResult:
-    """Let the storm pass over a site in `folder`; returns the counts."""
+def run_endpoint_storm(folder: Path, strike_count: int, *, family: str = "", seed: int = 1) -> EndpointStormResult:
+    """Let the storm pass over a site in `folder`; returns the counts.
+
+    The server goes on with answers that were begun; it does not if it is taken for one of another `family`.
+    """
     result, stop, started = EndpointStormResult(), threading.Event(), time.monotonic()
     instance = folder / "instance"
     server = EngineServer(TOKENS_PER_SECOND)
     instance.mkdir()
-    (instance / "models.toml").write_text(f'[{ENDPOINT}]\nendpoint = "{server.url}"\nmax_answers = 16\n')
+    lines = [
+        f"[{ENDPOINT}]",
+        f'endpoint = "{server.url}"',
+        "max_answers = 16",
+        f'family = "{family}"' if family else "",
+    ]
+    (instance / "models.toml").write_text("\n".join(lines))
     settings = {**SETTINGS, "DEFAULT_MODEL": f"{ENDPOINT}/scripted"}
     database = ChaosDatabase(instance)
     stormy = StormySite(instance, find_free_port(), settings, database, random.Random(seed))
     server.start()
     stormy.start()
-    visitors = [StubbornVisitor(stormy.site.url, number, stop) for number in range(visitor_count)]
+    visitors = [StubbornVisitor(stormy.site.url, number, stop) for number in range(VISITOR_COUNT)]
     threads = [threading.Thread(target=visitor.run_until_stopped, daemon=True) for visitor in visitors]
     try:
         for thread in threads:

@@ -36,7 +36,8 @@ class CallLimits:
 class ChatCall:
     """A request that was understood.
 
-    `prefix` is the last message if that is the assistant's: the answer goes on right after it and does not repeat it.
+    `prefix` is the last message if that is the assistant's: the answer goes on right after it and does not repeat it. A
+    model that can think does so only if it `may_think`.
     """
 
     turns: tuple[Turn, ...]
@@ -45,10 +46,18 @@ class ChatCall:
     prefix: str = ""
     is_stream: bool = False
     includes_usage: bool = False
+    may_think: bool = True
 
     def to_request(self, request_id: int) -> Request:
         """Return what the engine is asked."""
-        return Request(request_id, self.turns, self.options, self.prefix, self.persona)
+        return Request(
+            request_id,
+            self.turns,
+            self.options,
+            self.prefix,
+            self.persona,
+            is_background=not self.may_think,
+        )
 
 
 def read_chat_call(body: bytes, model: str, limits: CallLimits) -> ChatCall:
@@ -65,7 +74,7 @@ def read_chat_call(body: bytes, model: str, limits: CallLimits) -> ChatCall:
         prefix = turns.pop().text
     if not turns or turns[-1].role != "user":
         raise ApiError("There is no message by the user to answer.", param="messages")
-    stream_options = fields.get("stream_options")
+    stream_options, template_options = fields.get("stream_options"), fields.get("chat_template_kwargs")
     return ChatCall(
         turns=tuple(turns),
         options=_read_options(fields, limits),
@@ -73,6 +82,7 @@ def read_chat_call(body: bytes, model: str, limits: CallLimits) -> ChatCall:
         prefix=prefix,
         is_stream=fields.get("stream") is True,
         includes_usage=isinstance(stream_options, dict) and stream_options.get("include_usage") is True,
+        may_think=not (isinstance(template_options, dict) and template_options.get("enable_thinking") is False),
     )
 
 

@@ -98,6 +98,12 @@ def test_a_stream_and_its_usage_are_asked_for() -> None:
     assert not read(stream="yes").is_stream
 
 
+def test_a_model_thinks_unless_it_is_told_not_to() -> None:
+    assert not read().to_request(1).is_background
+    assert not read(chat_template_kwargs={"enable_thinking": True}).to_request(1).is_background
+    assert read(chat_template_kwargs={"enable_thinking": False}).to_request(1).is_background
+
+
 def test_half_of_a_surrogate_pair_becomes_a_question_mark() -> None:
     body = b'{"model":"tiny","messages":[{"role":"user","content":"a\\ud83d b"}]}'
     assert read_chat_call(body, "tiny", LIMITS).turns == (Turn("user", "a? b"),)
