@@ -163,6 +163,13 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Restarted:
+    """The event that a request is begun anew: nothing of its text, its reasoning and their tokens is left."""
+
+    request_id: int
+
+
+@dataclass(frozen=True)
 class Delta:
     """The event of new text of an answer, in whole characters, and the number of tokens that it took (0 or more)."""
 
@@ -175,7 +182,7 @@ class Delta:
 class Reasoning:
     """The event of new text that the model thinks before it answers, in whole characters, and its number of tokens.
 
-    It is no part of the answer, and is never sent to a model again. After the first Delta with text none comes.
+    It is no part of the answer, and is never sent to a model again.
     """
 
     request_id: int
@@ -204,7 +211,7 @@ class Finish:
     error_message: ChatsiteError | None = None
 
 
-Event = Started | Reasoning | Delta | ProvisionalText | Finish
+Event = Started | Restarted | Reasoning | Delta | ProvisionalText | Finish
 
 
 @dataclass(frozen=True)
@@ -278,8 +285,8 @@ class Engine(Protocol):
     def poll_events(self, timeout_seconds: float) -> list[Event]:
         """Return the events since the last call, oldest first.
 
-        Args: `timeout_seconds` is how long to wait while there is no event. Returns: Started, Reasoning, Delta,
-        ProvisionalText and Finish events; none if the time has passed.
+        Args: `timeout_seconds` is how long to wait while there is no event. Returns: Started, Restarted,
+        Reasoning, Delta, ProvisionalText and Finish events; none if the time has passed.
         """
 
     def get_status(self) -> ModelStatus:

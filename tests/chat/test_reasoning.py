@@ -9,14 +9,16 @@ import pytest
 from sqlalchemy import func, select, update
 
 from chatsite.database import db, utcnow, write_transaction
-from chatsite.engine.types import Turn
+from chatsite.engine.types import Delta, Reasoning, Restarted, Turn
 from chatsite.models import Chunk, Generation, Message, MessageReasoning, Status
+from chatsite.runner.active_answers import ActiveAnswer
 from chatsite.services.chat import (
     generation_leases,
     generation_progress,
     generations,
     message_tree,
     messages,
+    prompt_report,
     reasonings,
     reruns,
 )
@@ -171,6 +173,63 @@ def test_answer_that_is_stopped_while_thinking_keeps_its_reasoning(people: Peopl
     assert not generations.can_continue(message)
     reruns.queue(message, False, LIMITS)
     assert stored(message) is None
+
+
+def test_answer_that_never_began_can_be_tried_again(people: People) -> None:
+    answer = ask(people)
+    claim = claim_one()
+    think(claim, THOUGHT)
+    think(claim, "", status=Status.DONE, finish_reason="length")
+    message = messages.get(people.alice, answer.public_id)
+    assert (message.text, generations.can_retry(message)) == ("", True)
+    reruns.queue(message, False, LIMITS)
+    say(claim_one(), "Red.", status=Status.DONE, finish_reason="end")
+    assert not generations.can_retry(messages.get(people.alice, answer.public_id))
+
+
+def test_answer_that_is_begun_anew_has_only_its_own_reasoning(people: People) -> None:
+    answer = ask(people)
+    claim = claim_one()
+    think(claim, "In vain.")
+    say(claim, "No")
+    news = ActiveAnswer(claim.generation_id, 1, claim.attempts, (), look(claim).last_seq)
+    for event in (Delta(1, " way", 1), Restarted(1), Reasoning(1, THOUGHT, 3), Delta(1, "They", 1)):
+        news.add_event(event)
+    unsaved = news.take_unsaved()
+    assert unsaved
+    generation_leases.heartbeat("first", {claim.generation_id: unsaved}, 60)
+    snapshot = look(claim)
+    assert (snapshot.text, snapshot.reasoning) == ("They", THOUGHT)
+    assert (snapshot.token_count, snapshot.reasoning_tokens) == (4, 3)
+    finish(claim)
+    message = messages.get(people.alice, answer.public_id)
+    assert (message.text, stored(message)) == ("They", (THOUGHT, 3))
+
+
+def test_provisional_text_keeps_reasoning(people: People) -> None:
+    answer = ask(people)
+    claim = claim_one()
+    think(claim, THOUGHT)
+    for text in ("They", "They are"):
+        say(claim, text, is_provisional=True)
+    assert (look(claim).text, look(claim).reasoning) == ("They are", THOUGHT)
+    finish(claim)
+    assert stored(messages.get(people.alice, answer.public_id)) == (THOUGHT, 3)
+
+
+def test_context_usage_leaves_reasoning_out(people: People) -> None:
+    report = {"model": "m", "budget": 2000, "used": 5, "kept": 1, "turns": [[0, "user", 5, True, False]]}
+    usages = []
+    for reasoning in ("", THOUGHT * 200):
+        answer = ask(people)
+        claim = claim_one()
+        think(claim, reasoning, prompt_report=report)
+        say(claim, "They are red.", status=Status.DONE, finish_reason="end")
+        usages.append(prompt_report.estimate_context_usage(messages.get(people.alice, answer.public_id).conversation))
+    plain, thoughtful = usages
+    assert plain
+    assert thoughtful
+    assert thoughtful.used_tokens == plain.used_tokens
 
 
 def test_continued_answer_keeps_what_was_thought_before(people: People) -> None:

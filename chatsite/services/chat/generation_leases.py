@@ -17,7 +17,7 @@ from chatsite.engine.types import Turn
 from chatsite.errors import ChatsiteError
 from chatsite.models import Chunk, Generation, Message, Status
 from chatsite.services import leases
-from chatsite.services.chat import claim_selection, generation_reaping, generations, message_tree
+from chatsite.services.chat import claim_selection, generation_chunks, generation_reaping, generations, message_tree
 from chatsite.services.chat.claim_selection import RunnerModels, Selected
 from chatsite.services.chat.generation_reaping import RUNNING
 
@@ -163,7 +163,6 @@ def heartbeat(lease_owner: str, updates: Mapping[int, GenerationUpdate], lease_s
         _renew_leases(tx, lease_owner, lease_seconds)
         held = _lock_held(tx, lease_owner, updates)
         ours = {key: news for key, news in updates.items() if key in held and not _is_stored(held[key], news)}
-        # A provisional text that has not changed makes no chunk, so that no reader renders it again.
         for key, news in ours.items():
             if news.is_restart:
                 _reset_counts(held[key])

@@ -116,8 +116,10 @@ def stop_for_conversations(tx: WriteSession, user_id: int, conversation_ids: Col
 
 
 def can_retry(message: Message) -> bool:
-    """Return whether Retry applies: the answer failed, was interrupted or was stopped."""
-    return message.status in RETRYABLE
+    """Return whether Retry applies: the answer failed, was interrupted or stopped, or was cut off before it began."""
+    generation = message.generation
+    is_cut = generation is not None and generation.status is Status.DONE and generation.finish_reason in CUT_OFF_REASONS
+    return message.status in RETRYABLE or (is_cut and not message.text)
 
 
 def can_continue(message: Message) -> bool:

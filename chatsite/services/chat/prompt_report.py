@@ -251,7 +251,9 @@ def _answer_tokens(generation: Generation) -> dict[int, int]:
     A continued generation counts only its own tokens.
     """
     runs = select(func.count()).where(Generation.message_id == generation.message_id)
-    return {generation.message_id: generation.token_count} if db.session.scalar(runs) == 1 else {}
+    # What was thought is not sent back.
+    tokens = generation.token_count - generation.reasoning_tokens
+    return {generation.message_id: tokens} if db.session.scalar(runs) == 1 else {}
 
 
 def _chars_per_token(stored: dict[str, Any], rows: Sequence[Row[Any]], counted: Mapping[int, int]) -> float:
