@@ -28,7 +28,13 @@ from chatsite.runner.engine_loading import EngineLoad
 from chatsite.runner.import_process import ImportProcess
 from chatsite.runner.model_manager import ModelManager
 from chatsite.runner.title_writer import TitleWriter
-from chatsite.services.chat import claim_selection, generation_leases, title_requests, waiting_messages
+from chatsite.services.chat import (
+    claim_selection,
+    generation_leases,
+    generation_reaping,
+    title_requests,
+    waiting_messages,
+)
 from chatsite.services.chat.chat_settings import NUMERIC_OPTIONS
 from chatsite.services.chat.claim_selection import RunnerModels
 from chatsite.services.chat.generation_leases import ClaimedGeneration
@@ -244,8 +250,9 @@ class Runner:
             self._lease_seconds, may_reap=may_reap
         ):
             return
-        # Without a waiting one there is something to reap.
-        if generation_leases.has_work(may_reap=False) and not claim_selection.has_claimable(
+        # What a dead runner held may take the very places that the others wait for.
+        may_find_abandoned = may_reap and generation_reaping.has_abandoned(self._lease_seconds)
+        if not may_find_abandoned and not claim_selection.has_claimable(
             self.owner, models, max_local=free_slots, lease_seconds=self._lease_seconds
         ):
             return

@@ -20,7 +20,8 @@ from chatsite.runner.loop import Runner
 from chatsite.runner.model_manager import ModelManager
 from chatsite.runner.process import build_model_pool
 from chatsite.services.accounts import users
-from chatsite.services.chat import generations, messages
+from chatsite.services.chat import generation_leases, generations, messages
+from chatsite.services.chat.claim_selection import RunnerModels
 from chatsite.services.chat.generations import QueueLimits
 from chatsite.services.models import catalog, endpoints
 from chatsite.services.models.choice import ModelChoice
@@ -140,6 +141,18 @@ def test_two_runners_share_places(site: Flask, server: ModelServer) -> None:
         wait_for(silent[0], Status.STOPPED)
         wait_for(waiting, Status.DONE)
         assert sum(request.was_abandoned.is_set() for request in server.asked("/chat/completions")) == 1
+
+
+def test_places_of_dead_runner_are_free_again(site: Flask) -> None:
+    with running(site, HOUSE_KEY=KEY):
+        wait_until(lambda: state_of() is EndpointState.READY)
+    asked = [ask() for _ in range(3)]
+    reached = frozenset({"house"})
+    held = generation_leases.claim("dead", 4, 0.001, max_attempts=2, models=RunnerModels(frozenset(), reached, reached))
+    assert len(held) == 2
+    with running(site, HOUSE_KEY=KEY):
+        for each in asked:
+            wait_for(each, Status.DONE)
 
 
 def test_server_that_died_refuses_and_comes_back(site: Flask, server: ModelServer) -> None:

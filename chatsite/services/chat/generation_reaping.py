@@ -28,6 +28,12 @@ def has_expired_lease() -> ColumnElement[bool]:
     return RUNNING & leases.has_expired(Generation.lease_until)
 
 
+def has_abandoned(lease_seconds: float) -> bool:
+    """Return whether a generation may have been abandoned: its lease has expired, or is longer than one can be."""
+    is_abandoned = has_expired_lease() | (RUNNING & leases.is_overlong(Generation.lease_until, lease_seconds))
+    return db.session.scalar(select(Generation.id).where(is_abandoned).limit(1)) is not None
+
+
 def reap(tx: WriteSession, max_crashes: int, lease_owner: str) -> None:
     """Queue the generations of dead runners again; the caller's own (`lease_owner`) are left out.
 
