@@ -87,7 +87,7 @@ def test_what_no_database_stores_is_replaced() -> None:
 
 
 def test_thoughts_in_tags_are_told_from_the_answer() -> None:
-    tagged = [event(delta(piece)) for piece in ("<th", "ink>Let me", " see.</thi", "nk>\n\nDone", ".")]
+    tagged = [event(delta(piece)) for piece in ("<th", "ink>Let me", " see.</", "think>\n\nDone", ".")]
     events, _ = ask(first([head(), *tagged, event(delta(finish="stop"))]))
     assert answer_text(events) == "Done."
 
