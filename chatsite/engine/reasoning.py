@@ -11,6 +11,8 @@ import enum
 from dataclasses import dataclass
 
 OPEN_TAG, CLOSE_TAG = "<think>", "</think>"
+# Space at a border belongs to no text. A text that has more of it is let through, so that nothing is held for ever.
+MAX_HELD_SPACE = 10_000
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ class ReasoningSplitter:
 
     def _pass_open_tag(self) -> bool:
         text = self._held_text.lstrip()
+        if not text and len(self._held_text) > MAX_HELD_SPACE:
+            text = self._held_text
         if self._may_open and len(text) < len(OPEN_TAG) and OPEN_TAG.startswith(text):
             return False
         if self._may_open and text.startswith(OPEN_TAG):
@@ -100,7 +104,10 @@ class ReasoningSplitter:
 
     def _take_reasoning(self, pieces: list[TextPiece]) -> bool:
         reasoning, tag, rest = self._held_text.partition(CLOSE_TAG)
-        visible_text = (reasoning if tag else _without_tag_beginning(reasoning)).rstrip()
+        whole_text = reasoning if tag else _without_tag_beginning(reasoning)
+        visible_text = whole_text.rstrip()
+        if len(whole_text) - len(visible_text) > MAX_HELD_SPACE:
+            visible_text = whole_text
         if visible_text:
             pieces.append(TextPiece(visible_text, is_reasoning=True))
         if tag:

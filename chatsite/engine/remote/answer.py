@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import structlog
 
-from chatsite.engine.remote.answer_text import AnswerText
+from chatsite.engine.remote.answer_text import LENGTH_WORDS, AnswerText
 from chatsite.engine.remote.bodies import (
     Call,
     build_body,
@@ -40,7 +40,6 @@ USAGE_SECONDS = 3.0
 MIN_ANSWER_TOKENS = 16
 MIN_CONTEXT_TOKENS = 64
 CONTEXT_LIMIT = re.compile(r"(?:maximum context length is |n_ctx\D{1,5}|context size \(?)(\d{2,9})", re.IGNORECASE)
-LENGTH_WORDS = frozenset({"length", "max_tokens"})
 # The server cannot count at all; with other refusals only this prompt cannot be counted.
 COUNTLESS_STATUSES = frozenset({404, 405, 501})
 
@@ -109,7 +108,7 @@ class Answer:
         if advice.is_loading:
             await asyncio.sleep(self._client.timeouts.loading_pause)
             return
-        if self._text.has_any and not self._text.can_be_continued:
+        if self._text.has_any and not (self._text.can_be_continued or self._text.has_only_reasoning):
             raise failure
         if len(self._text.written) > self._kept_length:
             # The last try brought the answer forward, so this is the first failure of the next one.
@@ -118,7 +117,10 @@ class Answer:
             MAX_RETRIES_IN_THE_MIDDLE if self._text.has_any else MAX_RETRIES
         ):
             raise failure
-        if self._text.has_any:
+        if self._text.has_only_reasoning:
+            # Nobody can go on with half a thought.
+            self._text.restart()
+        elif self._text.has_any:
             self._interruption = failure
         pause = pause_seconds(self._retries, advice.retry_after, self._client.timeouts.first_pause)
         self._retries += 1
@@ -150,7 +152,11 @@ class Answer:
         if is_first:
             self._emit(Started(self._request.id, sent.report))
         call = self._call(sent)
-        self._text.begin_reading(has_limit=call.max_tokens <= self._text.tokens_left)
+        opens_inside = not self._request.is_background and self._client.learned.opens_inside.get(
+            self._state.remote_name, False
+        )
+        has_limit = call.max_tokens <= self._text.tokens_left
+        self._text.begin_reading(has_limit=has_limit, opens_inside=opens_inside)
         await self._read(build_body(self._state.family, call))
         return self._apply_usage(sent)
 
@@ -250,6 +256,17 @@ class Answer:
             raise RequestFailedError(endpoints.EndpointBrokeError(endpoint=self._client.endpoint.name, detail=detail))
         return self._text.take(part)
 
+    def _note_thinking(self) -> None:
+        """Remember whether the model thinks, and whether its template opens the reasoning."""
+        text, learned, model = self._text, self._client.learned, self._state.remote_name
+        if text.has_reasoning or text.usage.reasoning_tokens:
+            learned.thinks[model] = True
+        elif text.written.strip() and not text.reply_prefix and not self._request.is_background:
+            # Only of an answer that is there, and that it was free to think about.
+            learned.thinks.setdefault(model, False)
+        if text.opens_inside:
+            learned.opens_inside[model] = True
+
     def _apply_usage(self, sent: SentPrompt) -> FinishReason:
         """Report what the server has counted, and return why the answer ended."""
         text, state = self._text, self._state
@@ -261,9 +278,7 @@ class Answer:
             )
             self._emit(Started(self._request.id, report))
         text.apply_usage()
-        self._client.learned.thinks[state.remote_name] = text.has_reasoning or self._client.learned.thinks.get(
-            state.remote_name, False
-        )
+        self._note_thinking()
         answer_tokens = text.answer_tokens
         if answer_tokens and not text.reply_prefix and not text.is_full:
             state.ledger.note_answer(text.written, answer_tokens)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
-from chatsite.engine.reasoning import ReasoningSplitter
+from chatsite.engine.reasoning import CLOSE_TAG, OPEN_TAG, ReasoningSplitter
 from chatsite.engine.remote.stream_parts import StreamPart, Usage
 from chatsite.engine.remote.written_text import PrefixJoiner, TextCleaner
-from chatsite.engine.types import Delta, Event, ProvisionalText, Reasoning, Request
+from chatsite.engine.types import Delta, Event, ProvisionalText, Reasoning, Request, Restarted
 
 # A server that does not keep to the limit of tokens must not fill the disk.
 MAX_CHARS_PER_TOKEN = 40
 SPARE_CHARS = 10_000
+LENGTH_WORDS = frozenset({"length", "max_tokens"})
+# Of a model whose template has opened the reasoning: the tag ends a line. Who writes about the tag puts it into one.
+REASONING_END = re.compile(re.escape(CLOSE_TAG) + r"[ \t]*\n")
+REASONING_END_CHARS = 100
 
 
 class AnswerText:
@@ -28,6 +33,8 @@ class AnswerText:
         self.written = ""
         self.token_count = 0
         self.has_reasoning = False
+        # Whether the reply began inside the reasoning, as only its end shows.
+        self.opens_inside = False
         self.usage = Usage()
         # The beginning that the server was given for the newest reply.
         self.reply_prefix = ""
@@ -40,7 +47,9 @@ class AnswerText:
         self._has_limit = True
         self._joiner: PrefixJoiner | None = None
         self._splitter: ReasoningSplitter | None = None
-        self._cleaner = TextCleaner()
+        self._cleaner, self._reasoning_cleaner = TextCleaner(), TextCleaner()
+        # What counts as reasoning because earlier replies of the model began inside it.
+        self._assumed_reasoning: list[str] | None = None
 
     @property
     def prefix(self) -> str:
@@ -56,6 +65,11 @@ class AnswerText:
     def has_any(self) -> bool:
         """Whether a reader has seen something of this request."""
         return bool(self.written or self.has_reasoning)
+
+    @property
+    def has_only_reasoning(self) -> bool:
+        """Whether the model has thought, and nothing of the answer is there."""
+        return self.has_reasoning and not self.prefix.strip()
 
     @property
     def can_be_continued(self) -> bool:
@@ -99,18 +113,30 @@ class AnswerText:
     def begin_anew(self) -> None:
         """Let the text replace what was there, because the server cannot go on with it."""
         self.is_anew = True
+        self.restart()
 
-    def begin_reading(self, *, has_limit: bool) -> None:
-        """Get ready for a reply from its beginning; `has_limit` says that the server knows where to end."""
+    def restart(self) -> None:
+        """Let nothing be left of what was written and thought for this request."""
+        self.written, self.has_reasoning = "", False
+        self.token_count = self._reasoning_tokens = self._reasoning_chars = 0
+        self._emit(Restarted(self._request.id))
+
+    def begin_reading(self, *, has_limit: bool, opens_inside: bool = False) -> None:
+        """Get ready for a reply from its beginning; `has_limit` says that the server knows where to end.
+
+        With `opens_inside` earlier replies of the model began inside the reasoning.
+        """
+        if self.is_anew and self.has_any:
+            # What an earlier try wrote is replaced by this one.
+            self.restart()
         self._has_limit = has_limit
         self.reply_prefix = self.sent_prefix
         prefix = self.prefix
-        if self.is_anew:
-            # What an earlier try wrote is replaced by this one.
-            self.written = ""
         self._joiner = PrefixJoiner(prefix) if prefix and not self.is_anew else None
-        self._splitter = None if self._joiner else ReasoningSplitter()
-        self._cleaner = TextCleaner()
+        self._splitter = None if self._joiner else ReasoningSplitter(is_open=opens_inside)
+        self._assumed_reasoning = [] if self._splitter and opens_inside else None
+        self.opens_inside = False
+        self._cleaner, self._reasoning_cleaner = TextCleaner(), TextCleaner()
         self.usage, self._finish_word, self._is_done, self._reply_tokens = Usage(), None, False, 0
         self._had_text_at_end = False
 
@@ -120,7 +146,7 @@ class AnswerText:
             self.usage = part.usage
         if part.reasoning:
             # A server that tells the reasoning apart leaves no tags in the text.
-            self._splitter = None
+            self._splitter = self._assumed_reasoning = None
             self._reply_tokens += 1
             self._add_reasoning(part.reasoning, 1)
         if part.text:
@@ -141,17 +167,40 @@ class AnswerText:
     def flush(self) -> None:
         """Hand over what was held back, because nothing more comes of this reply."""
         if self._splitter:
+            is_thinking = self._splitter.is_thinking
             for piece in self._splitter.flush_text():
                 self._add(piece.text, is_reasoning=piece.is_reasoning)
             self._splitter = None
+            if is_thinking and self._assumed_reasoning and self._is_whole:
+                self._take_for_answer("".join(self._assumed_reasoning))
         if self._joiner:
             self._write(self._joiner.flush_text(), 0)
             self._joiner = None
         self._write(self._cleaner.flush_text(), 0)
+        if held := self._reasoning_cleaner.flush_text():
+            self._add_reasoning(held, 0)
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether the server says that the model has ended by itself."""
+        return self.is_over and self.finish_word.lower() not in LENGTH_WORDS
+
+    def _take_for_answer(self, text: str) -> None:
+        """Let what counted as reasoning be the answer: this once the model did not think."""
+        token_count = self.token_count
+        self.restart()
+        self._write(text, token_count)
 
     def apply_usage(self) -> None:
         """Add the tokens that the server counted beyond the pieces in which they came."""
         missing = (self.usage.completion_tokens or 0) - self._reply_tokens
+        # Some services count what was thought and do not show it.
+        hidden = min(missing, self.usage.reasoning_tokens - self._reasoning_tokens)
+        if hidden > 0:
+            missing -= hidden
+            self.token_count += hidden
+            self._reasoning_tokens += hidden
+            self._emit(Reasoning(self._request.id, "", hidden))
         if missing > 0:
             self.token_count += missing
             self._emit(Delta(self._request.id, "", missing) if not self.is_anew else self._provisional(missing))
@@ -174,13 +223,14 @@ class AnswerText:
             self._write(self._cleaner.push_text(self._joiner.push_text(text) if self._joiner else text), token_count)
 
     def _add_reasoning(self, text: str, token_count: int) -> None:
-        """Hand over reasoning, unless the answer has begun: then it belongs to no place."""
         self.has_reasoning = True
+        if self._assumed_reasoning is not None:
+            self._assumed_reasoning.append(text)
         self.token_count += token_count
         self._reasoning_tokens += token_count
         self._reasoning_chars += len(text)
-        text = TextCleaner().push_text(text)
-        if not self.prefix and not self.is_anew:
+        text = self._reasoning_cleaner.push_text(text)
+        if text or token_count:
             self._emit(Reasoning(self._request.id, text, token_count))
 
     def _write(self, text: str, token_count: int) -> None:
@@ -189,6 +239,25 @@ class AnswerText:
         self.written += text
         self.token_count += token_count
         self._emit(self._provisional(token_count) if self.is_anew else Delta(self._request.id, text, token_count))
+        self._find_reasoning_end(len(text))
+
+    def _find_reasoning_end(self, new_chars: int) -> None:
+        """Take what was written for reasoning if its end has just come, because the template had opened it."""
+        if self.has_reasoning or self.reply_prefix or self._request.is_background:
+            return
+        start = max(0, len(self.written) - new_chars - REASONING_END_CHARS)
+        end = REASONING_END.search(self.written, start)
+        if end is None or OPEN_TAG in self.written[: end.start()]:
+            return
+        reasoning, rest, token_count = self.written[: end.start()], self.written[end.end() :], self.token_count
+        self.restart()
+        self.opens_inside = True
+        self._add_reasoning(reasoning.strip(), token_count)
+        self._splitter = ReasoningSplitter(is_open=True)
+        self._splitter.push_text(CLOSE_TAG)
+        if rest:
+            for piece in self._splitter.push_text(rest):
+                self._add(piece.text, is_reasoning=False)
 
     def _provisional(self, token_count: int) -> ProvisionalText:
         return ProvisionalText(self._request.id, self.written, token_count)

@@ -16,13 +16,15 @@ class Capabilities:
     """What one server can.
 
     `continues` says of models, by their ids at the server, whether they go on with an answer whose beginning they are
-    given; `thinks` whether they have thought before an answer. `contexts` are the tokens that models read, learned from
+    given; `thinks` whether they have thought before an answer; `opens_inside` whether their replies begin inside the
+    reasoning, which their template has opened. `contexts` are the tokens that models read, learned from
     refusals. `refused_fields` are fields of requests that the server does not take. `counts` is False if it cannot
     count tokens though others of its family can.
     """
 
     continues: dict[str, bool] = field(default_factory=dict)
     thinks: dict[str, bool] = field(default_factory=dict)
+    opens_inside: dict[str, bool] = field(default_factory=dict)
     contexts: dict[str, int] = field(default_factory=dict)
     refused_fields: set[str] = field(default_factory=set)
     counts: bool = True
@@ -34,6 +36,7 @@ class Capabilities:
         return cls(
             _read_models(stored.get("continue"), bool),
             _read_models(stored.get("thinks"), bool),
+            _read_models(stored.get("opens_inside"), bool),
             _read_models(stored.get("contexts"), int),
             {str(each) for each in refused_fields} if isinstance(refused_fields, list) else set(),
             stored.get("counts") is not False,
@@ -44,6 +47,7 @@ class Capabilities:
         return {
             "continue": _newest(self.continues),
             "thinks": _newest(self.thinks),
+            "opens_inside": _newest(self.opens_inside),
             "contexts": _newest(self.contexts),
             "refused_fields": sorted(self.refused_fields),
             "counts": self.counts,
