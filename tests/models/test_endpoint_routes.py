@@ -64,6 +64,13 @@ def follow(client: WebClient, response: TestResponse) -> str:
     return client.get(response.location).text if response.status_code == 303 else response.text
 
 
+def ask(client: WebClient) -> str:
+    """Ask the model of the server in a new conversation; returns the address of that."""
+    model = "ollama/llama3.2:3b"
+    posted = client.send_form("POST", "/messages", text="Hi", conversation="", idempotency_key="t1", model=model)
+    return str(posted.location)
+
+
 @WAYS
 def test_owner_looks_adds_and_removes(app: Flask, alice: WebClient, htmx: bool) -> None:
     page = follow(alice, alice.send_form("POST", "/endpoints/discovery", htmx))
@@ -165,8 +172,7 @@ def test_failure_and_pause_of_server_are_told(app: Flask, alice: WebClient) -> N
 
 def test_model_of_removed_server_is_named_as_gone(app: Flask, alice: WebClient) -> None:
     add(app, OLLAMA)
-    question = {"text": "Hi", "conversation": "", "idempotency_key": "t1", "model": "ollama/llama3.2:3b"}
-    address = alice.send_form("POST", "/messages", **question).location
+    address = ask(alice)
     assert "no longer available" not in alice.get(address).text
     alice.send_form("DELETE", "/endpoints/ollama")
     page = visible_text(alice.get(address).text)
@@ -196,8 +202,7 @@ def test_continue_is_offered_where_the_server_can(
     with app.app_context():
         endpoint_status.save_capabilities("ollama", {"continue": {"llama3.2:3b": can_continue}})
         db.session.remove()
-    question = {"text": "Hi", "conversation": "", "idempotency_key": "t1", "model": "ollama/llama3.2:3b"}
-    address = alice.send_form("POST", "/messages", **question).location
+    address = ask(alice)
     finish_answers("Half an", Status.STOPPED, "cancelled")
     page = alice.get(address).text
     assert ('value="continue"' in page) is can_continue

@@ -150,7 +150,10 @@ def save_block(name: str, seconds: float, error: ChatsiteError | None) -> None:
 
 
 def _apply_facts(row: StoredEndpoint, endpoint: Endpoint, facts: EndpointFacts) -> None:
-    row.state, row.error, row.blocked_until = EndpointState.READY, None, None
+    if row.state is EndpointState.FAILED:
+        # A pause that a server asked for goes on, though it answers a check.
+        row.blocked_until = None
+    row.state, row.error = EndpointState.READY, None
     row.family, row.capabilities = facts.family, dict(facts.capabilities)
     # The administrator's number is the limit, whatever a server says of itself.
     row.max_answers = max(1, min(facts.max_answers, endpoint.max_answers))
