@@ -26,6 +26,7 @@ NO_PAGES = {
     "/model-picker",
     "/conversations/<public_id>/row",
     "/dropped-files",
+    "/endpoints",
     "/first-run",
     "/healthz",
     "/manifest/<language>.webmanifest",
