@@ -15,7 +15,8 @@ ALL_RULES: dict[str, Any] = {"rules": {"target-size": {"enabled": True}}}
 COLOR_RULES: dict[str, Any] = {"runOnly": ["color-contrast", "link-in-text-block"]}
 # Colours that are on their way from one theme to the other are those of neither.
 RUN_SCRIPT = """async (options) => {
-  await Promise.all(document.getAnimations().filter((each) => each instanceof CSSTransition).map((each) => each.finished.catch(() => {})));
+  const changes = document.getAnimations().filter((each) => each instanceof CSSTransition);
+  await Promise.allSettled(changes.map((each) => each.finished));
   const found = await axe.run(document, {...options, resultTypes: ["violations"]});
   return found.violations.flatMap((rule) =>
     rule.nodes.map((node) => `${rule.id}: ${node.target.join(" ")}: ${node.failureSummary}`));
