@@ -18,6 +18,7 @@ from chatsite.engine.types import (
     ProvisionalText,
     Reasoning,
     Request,
+    Restarted,
     Started,
     Turn,
 )
@@ -62,14 +63,15 @@ def answer_text(events: list[Event]) -> str:
     for event in events:
         if isinstance(event, Delta):
             text += event.text
-        elif isinstance(event, ProvisionalText):
-            text = event.text
+        elif isinstance(event, ProvisionalText | Restarted):
+            text = event.text if isinstance(event, ProvisionalText) else ""
     return text
 
 
 def reasoning_text(events: list[Event]) -> str:
     """What was thought."""
-    return "".join(event.text for event in events if isinstance(event, Reasoning))
+    last_restart = max((i for i, event in enumerate(events) if isinstance(event, Restarted)), default=0)
+    return "".join(event.text for event in events[last_restart:] if isinstance(event, Reasoning))
 
 
 def reports(events: list[Event]) -> list[PromptReport]:
