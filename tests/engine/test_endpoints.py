@@ -131,6 +131,7 @@ def test_address_that_is_none_is_refused_without_its_password(url: str) -> None:
         ("[x]\nendpoint = 'http://a/v1'\nmax_answers = true", "between 1 and 1,000"),
         ("[x]\nendpoint = 'http://a/v1'\nmodels = 'one'", "must be a list of names"),
         ("[x]\nendpoint = 'http://a/v1'\nmodels = ['two words']", "must be a list of names"),
+        ("[x]\nendpoint = 'http://a/v1'\nmodels = [\"a\\u202Eb\"]", "must be a list of names"),
         ("[x]\nendpoint = 'http://a/v1'\nfamily = 'chat'", "must be one of chatsite, llama-cpp, lm-studio"),
         ("[x]\nendpoint = 'http://a/v1'\nkey_env = 'A'\nkey_file = 'b'", "never the key itself"),
         ("[x]\nendpoint = 'http://a/v1'\nkey_env = 'sk-123'", "never the key itself"),

@@ -176,7 +176,10 @@ class OllamaServer(ServerFamily):
 
     def find_facts(self, path: str) -> object:
         facts: dict[str, object] = {
-            "/v1/models": {"object": "list", "data": [{**self.describe_model(), "owned_by": "library"}]},
+            "/v1/models": {
+                "object": "list",
+                "data": [{"id": "nomic-embed"}, {**self.describe_model(), "owned_by": "library"}],
+            },
             "/api/version": {"version": "0.32.5"},
             "/api/tags": {
                 "models": [{"name": self.model, "size": 2_019_393_189, "details": {"parameter_size": "3.2B"}}]
@@ -187,9 +190,9 @@ class OllamaServer(ServerFamily):
 
     def post(self, path: str, body: Mapping[str, Any]) -> Iterable[object]:
         if path == "/api/show":
-            return json_reply(
-                {"parameters": self.parameters, "model_info": {"llama.context_length": self.trained_tokens}}
-            )
+            ability = "embedding" if body["model"].endswith("embed") else "completion"
+            facts = {"parameters": self.parameters, "model_info": {"llama.context_length": self.trained_tokens}}
+            return json_reply({**facts, "capabilities": [ability]})
         return self.chat(body) if path == "/api/chat" else super().post(path, body)
 
     def chat(self, body: Mapping[str, Any]) -> Iterator[object]:

@@ -33,8 +33,8 @@ from chatsite.errors import ChatsiteError, ModelLoadError, endpoints, gettext_no
 from chatsite.hosts import is_loopback, parse_address
 
 ENDPOINT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-# Ids of models have slashes, colons and the like, but neither spaces nor what a terminal would act upon.
-MODEL_ID = re.compile(r"[^\s\x00-\x1f\x7f]{1,200}")
+# Ids of models have slashes, colons and the like, but no spaces.
+MODEL_ID = re.compile(r"\S{1,200}")
 ENVIRONMENT_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 HEADER_KEY = re.compile(r"[\x21-\x7e]{1,1000}")
 # How the servers differ that the site knows: `chatsite.engine.remote.families` has a file for each.
@@ -197,7 +197,12 @@ def find_entry(name: str, configured: Sequence[Endpoint]) -> CatalogEntry | None
     """
     endpoint_name, _, model = name.partition("/")
     endpoint = next((each for each in configured if each.name == endpoint_name), None)
-    return make_entry(endpoint, RemoteModel(model)) if endpoint and MODEL_ID.fullmatch(model) else None
+    return make_entry(endpoint, RemoteModel(model)) if endpoint and is_model_id(model) else None
+
+
+def is_model_id(text: str) -> bool:
+    """Return whether a text can be the id of a model: nothing that a page or a terminal cannot show as it is."""
+    return bool(MODEL_ID.fullmatch(text)) and text.isprintable()
 
 
 def is_endpoint_table(table: object) -> bool:
@@ -256,7 +261,7 @@ def _require_valid_table(file: Path, name: str, table: dict[str, Any]) -> None:
         if key in NUMBER_LIMITS and not (type(value) is int and 1 <= value <= NUMBER_LIMITS[key]):
             _raise_invalid_file(file, endpoints.EndpointNumberError(name=name, key=key, most=f"{NUMBER_LIMITS[key]:,}"))
     models = table.get("models", [])
-    if not isinstance(models, list) or not all(isinstance(each, str) and MODEL_ID.fullmatch(each) for each in models):
+    if not isinstance(models, list) or not all(isinstance(each, str) and is_model_id(each) for each in models):
         _raise_invalid_file(file, endpoints.EndpointModelsError(name=name))
     if table.get("family", ENDPOINT_FAMILIES[0]) not in ENDPOINT_FAMILIES:
         _raise_invalid_file(

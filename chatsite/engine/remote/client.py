@@ -166,6 +166,7 @@ class EndpointClient:
         report = await probe_server(self)
         self._report = report
         self.limiter.max_answers = min(report.max_answers, self.endpoint.max_answers)
+        self.limiter.give_places()
         self.breaker.note_success()
         return report
 
@@ -196,6 +197,9 @@ class EndpointClient:
         content = None if body is None else json.dumps(body, ensure_ascii=True).encode()
         try:
             async with self._http.stream(method, url, content=content) as response:
+                if response.headers.get("content-encoding", "identity") != "identity":
+                    # Nobody asked for it, and a few bytes may hide any number of them.
+                    raise RequestFailedError(endpoints.EndpointGarbageError(endpoint=self.endpoint.name))
                 yield response
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise failure_of_exception(self.endpoint.name, error) from None
@@ -247,7 +251,7 @@ class EndpointClient:
 async def _read_bounded(response: httpx2.Response, max_bytes: int) -> bytes:
     """Return the body of a response, or its beginning if it is longer than `max_bytes`."""
     content = b""
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.aiter_raw():
         content += chunk
         if len(content) >= max_bytes:
             break

@@ -11,6 +11,7 @@ from chatsite.errors import endpoints
 from chatsite.private_files import FOR_OTHERS
 
 MAX_KEY_BYTES = 4096
+MAX_SENTENCE_CHARS = 300
 REDACTED = "[key]"
 
 
@@ -33,8 +34,11 @@ def read_key(endpoint: Endpoint, environ: Mapping[str, str]) -> str:
 
 
 def redact(text: str, key: str) -> str:
-    """Return `text` without the key, in case a server repeats what it was sent."""
-    return text.replace(key, REDACTED) if key else text
+    """Return the beginning of a server's sentence without the key, in case it repeats what it was sent.
+
+    The sentence is cut afterwards, or the beginning of a key at its end would stay.
+    """
+    return (text.replace(key, REDACTED) if key else text)[:MAX_SENTENCE_CHARS]
 
 
 def _read_file(endpoint_name: str, path: Path) -> str:

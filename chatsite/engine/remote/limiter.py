@@ -31,43 +31,41 @@ class AnswerLimiter:
     @asynccontextmanager
     async def hold_place(self) -> AsyncIterator[None]:
         """Wait for a place and hold it within the block."""
-        while self._running >= self.limit:
-            await self._wait()
-        self._running += 1
+        if self._running < self.limit and not self._waiting:
+            self._running += 1
+        else:
+            await self._await_turn()
         try:
             yield
         finally:
             self._running -= 1
-            self._wake()
+            self.give_places()
 
     def halve(self) -> None:
         """Halve the limit for a minute, because the server says that it has too much to do."""
         loop = asyncio.get_running_loop()
         self._halved_until = loop.time() + HALVED_SECONDS
-        loop.call_at(self._halved_until, self._wake_all)
+        loop.call_at(self._halved_until, self.give_places)
 
-    async def _wait(self) -> None:
+    def give_places(self) -> None:
+        """Give free places to those who wait longest."""
+        while self._waiting and self._running < self.limit:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                # Theirs from now on, so that nobody who comes later takes it.
+                self._running += 1
+                turn.set_result(None)
+
+    async def _await_turn(self) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
+        self.give_places()
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                # It was its turn, which goes to the next.
-                self._wake()
-            raise
-        finally:
             if turn in self._waiting:
                 self._waiting.remove(turn)
-
-    def _wake(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-
-    def _wake_all(self) -> None:
-        for turn in self._waiting:
-            if not turn.done():
-                turn.set_result(None)
+            elif turn.done() and not turn.cancelled():
+                self._running -= 1
+                self.give_places()
+            raise

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from chatsite.engine.catalog.endpoints import MODEL_ID, Endpoint, RemoteModel
+from chatsite.engine.catalog.endpoints import MAX_ANSWERS, Endpoint, RemoteModel, is_model_id
 from chatsite.engine.remote.bodies import root_url
 from chatsite.engine.remote.capabilities import Capabilities
 from chatsite.engine.remote.failures import RequestFailedError
@@ -49,6 +49,9 @@ class Asker(Protocol):
     endpoint: Endpoint
     learned: Capabilities
 
+    @property
+    def key(self) -> str: ...
+
     async def get_json(self, url: str) -> tuple[Any, Mapping[str, str]]: ...
     async def post_json(self, path: str, body: Mapping[str, Any]) -> Any: ...
 
@@ -65,7 +68,9 @@ async def probe_server(asker: Asker) -> EndpointReport:
         raise failure
     if failure is None and not isinstance(reply, Mapping | list):
         raise RequestFailedError(endpoints.EndpointGarbageError(endpoint=endpoint.name))
-    models = _choose(endpoint, [model for record in records if (model := _parse_model(record))])
+    listed = [model for record in records if (model := _parse_model(record))]
+    # A gateway may repeat what it was sent wherever it likes.
+    models = _choose(endpoint, [model for model in listed if not asker.key or asker.key not in model.id + model.title])
     max_answers = endpoint.max_answers
     if family == "llama-cpp":
         models, max_answers = await _detail_llama_cpp(asker, models)
@@ -133,7 +138,7 @@ def _records(reply: object) -> list[Mapping[str, Any]]:
 def _parse_model(record: Mapping[str, Any]) -> RemoteModel | None:
     """Read what a list says of a model; None if it has no name that can be used."""
     model_id = record.get("id") or record.get("name")
-    if not isinstance(model_id, str) or not MODEL_ID.fullmatch(model_id):
+    if not isinstance(model_id, str) or not is_model_id(model_id):
         return None
     meta, name = record.get("meta"), record.get("name")
     meta = meta if isinstance(meta, Mapping) else {}
@@ -168,7 +173,8 @@ async def _detail_llama_cpp(asker: Asker, models: list[RemoteModel]) -> tuple[li
     context_tokens = _number(settings.get("n_ctx")) if isinstance(settings, Mapping) else 0
     if context_tokens:
         models = [replace(model, context_tokens=context_tokens) for model in models]
-    return models, _number(properties.get("total_slots")) or asker.endpoint.max_answers
+    places = _number(properties.get("total_slots")) or MAX_ANSWERS
+    return models, min(places, asker.endpoint.max_answers)
 
 
 async def _detail_ollama(asker: Asker, models: list[RemoteModel]) -> list[RemoteModel]:
@@ -177,10 +183,11 @@ async def _detail_ollama(asker: Asker, models: list[RemoteModel]) -> list[Remote
     records = {str(record.get("name")): record for record in _records(tags)}
     running_contexts = {str(each.get("name")): _number(each.get("context_length")) for each in _records(running)}
     if not models:
-        listed = [RemoteModel(name) for name in records if MODEL_ID.fullmatch(name)]
+        listed = [RemoteModel(name) for name in records if is_model_id(name)]
         models = _choose(asker.endpoint, listed)
     detailed = await asyncio.gather(*(_ollama_context(asker, model.id) for model in models[:MAX_DETAILED_MODELS]))
     contexts = [*detailed, *(0 for _ in models[MAX_DETAILED_MODELS:])]
+    chatting = [(model, tokens) for model, tokens in zip(models, contexts, strict=True) if tokens is not None]
     return [
         replace(
             model,
@@ -188,18 +195,24 @@ async def _detail_ollama(asker: Asker, models: list[RemoteModel]) -> list[Remote
             size_bytes=_number(records.get(model.id, {}).get("size")),
             parameter_count=_parse_parameter_size(records.get(model.id, {})),
         )
-        for model, context_tokens in zip(models, contexts, strict=True)
+        for model, context_tokens in chatting
     ]
 
 
-async def _ollama_context(asker: Asker, model_id: str) -> int:
-    """Return how much a model of Ollama reads, or 0: as it is told to, but never more than it was trained with."""
+async def _ollama_context(asker: Asker, model_id: str) -> int | None:
+    """Return how much a model of Ollama reads, 0 if that is not known, and None for one that only embeds.
+
+    That is as much as it is told to, but never more than it was trained with.
+    """
     try:
         shown = await asker.post_json("/api/show", {"model": model_id})
     except RequestFailedError:
         return 0
     if not isinstance(shown, Mapping):
         return 0
+    abilities = shown.get("capabilities")
+    if isinstance(abilities, list) and abilities and "completion" not in abilities:
+        return None
     parameters = re.search(r"^num_ctx\s+(\d{1,9})\s*$", str(shown.get("parameters") or ""), re.MULTILINE)
     info = shown.get("model_info")
     info = info if isinstance(info, Mapping) else {}

@@ -32,7 +32,7 @@ async def iter_parts(response: httpx2.Response, *, is_native_ollama: bool) -> As
     parse_line = parse_ollama_line if is_native_ollama else parse_event_line
     # Some servers name the type of a stream wrongly, and some do not stream: the first character tells.
     if content_type in STREAM_TYPES or is_native_ollama:
-        parts = _iter_lines(response.aiter_bytes(), LineSplitter(), parse_line)
+        parts = _iter_lines(response.aiter_raw(), LineSplitter(), parse_line)
     else:
         parts = _iter_unnamed(response, parse_line)
     async with aclosing(parts):
@@ -44,7 +44,7 @@ async def _iter_unnamed(
     response: httpx2.Response, parse_line: Callable[[str], StreamPart | None]
 ) -> AsyncGenerator[StreamPart, None]:
     """Yield the parts of a body of another type, which is one JSON if it begins like one."""
-    chunks = response.aiter_bytes()
+    chunks = response.aiter_raw()
     beginning = b""
     async for chunk in chunks:
         beginning += chunk

@@ -15,7 +15,10 @@ from typing import Any
 MAX_LINE_BYTES = 8 << 20
 # Names of fields of server-sent events that carry nothing for us.
 IGNORED_FIELDS = ("event:", "id:", "retry:")
-MAX_ERROR_CHARS = 300
+# Larger numbers of tokens are no numbers of tokens.
+MAX_COUNT = 10**9
+# Errors lie within errors, but not deep.
+MAX_ERROR_DEPTH = 5
 
 
 class GarbageError(ValueError):
@@ -36,7 +39,7 @@ class StreamPart:
     """One piece of an answer as it arrives.
 
     `finish_reason` is the server's own word, None as long as it goes on. `is_last` says that nothing comes after.
-    `error` is the server's sentence for what went wrong.
+    `error` is the server's sentence for what went wrong, which may be long and repeat what was sent.
     """
 
     text: str = ""
@@ -136,10 +139,13 @@ def parse_completion(record: object) -> StreamPart:
 
 
 def error_message(body: str) -> str:
-    """Return the sentence of an error reply, in whichever form the server has put it; empty if it has none."""
+    """Return the sentence of an error reply, in whichever form the server has put it; empty if it has none.
+
+    It may be long and repeat what was sent, the key as well.
+    """
     try:
         return _error_text(json.loads(body))
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
 
 
@@ -164,12 +170,13 @@ def _text_of(content: object) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        return "".join(_text_of(part.get("text")) for part in content if isinstance(part, dict))
+        texts = [part.get("text") for part in content if isinstance(part, dict)]
+        return "".join(text for text in texts if isinstance(text, str))
     return ""
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT else None
 
 
 def _parse_usage(usage: object) -> Usage | None:
@@ -180,15 +187,13 @@ def _parse_usage(usage: object) -> Usage | None:
     return Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), reasoning_tokens or 0)
 
 
-def _error_text(record: object) -> str:
+def _error_text(record: object, depth: int = 0) -> str:
     """Return what an error says: OpenAI's object, a bare text, FastAPI's detail, or vLLM's older flat form."""
-    if isinstance(record, Mapping):
-        for key in ("error", "message", "detail"):
-            if record.get(key):
-                return _error_text(record[key])
+    if depth > MAX_ERROR_DEPTH:
         return ""
+    if isinstance(record, Mapping):
+        found = next((record[key] for key in ("error", "message", "msg", "detail") if record.get(key)), "")
+        return _error_text(found, depth + 1)
     if isinstance(record, list):
-        first = record[0] if record else ""
-        return _error_text({"message": first.get("msg")} if isinstance(first, Mapping) else first)
-    text = "".join(character for character in " ".join(str(record).split()) if character.isprintable())
-    return text[:MAX_ERROR_CHARS]
+        return _error_text(record[0], depth + 1) if record else ""
+    return "".join(character for character in " ".join(str(record).split()) if character.isprintable())

@@ -78,8 +78,8 @@ class TokenLedger:
         self._calibrate(len(text), tokens)
 
     def _rescale(self, turns: Sequence[tuple[str, str]], factor: float) -> None:
-        for role, text in turns:
-            self._costs[_key(role, text)] *= factor
+        for key in {_key(role, text) for role, text in turns}:
+            self._costs[key] *= factor
 
     def _calibrate(self, chars: float, tokens: float) -> None:
         self._chars = OLD_WEIGHT * self._chars + chars

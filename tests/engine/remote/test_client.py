@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from chatsite.engine.remote.circuit import CircuitBreaker
 from chatsite.engine.remote.client import EndpointClient, Timeouts
 from chatsite.engine.remote.engine import RemoteEngine
 from chatsite.engine.remote.failures import parse_retry_after, pause_seconds
+from chatsite.engine.remote.limiter import AnswerLimiter
 from chatsite.engine.types import Delta, Finish, FinishReason, Request, Turn
 from chatsite.errors import ChatsiteError, endpoints
 from tests.engine.remote.support import (
@@ -143,8 +145,8 @@ def test_request_that_waits_for_a_place_can_be_stopped() -> None:
     with ModelServer(reply) as server, engine_at(server.url, "unknown", max_answers=1) as (engine, _):
         engine.submit(question(1, "Go"))
         wait_until(lambda: server.asked("/chat/completions"), what="The request")
+        engine.submit(question(2, "Go"))
         for number in (2, 1):
-            engine.submit(question(2, "Go"))
             engine.cancel(number)
             assert finish(engine.poll_events(1.0)) == Finish(number, FinishReason.CANCELLED)
         assert len(server.asked("/chat/completions")) == 1
@@ -307,3 +309,31 @@ def test_empty_question_is_refused() -> None:
         engine.submit(Request(1, (Turn("user", " "),)))
         assert finish(collect_events(engine, 1)[1]).error_message is not None
         assert not server.asked("/chat/completions")
+
+
+def test_places_are_given_in_the_order_of_asking() -> None:
+    async def take_turns() -> str:
+        limiter, order, may_end = AnswerLimiter(1), "", asyncio.Event()
+
+        async def hold(name: str) -> None:
+            nonlocal order
+            async with limiter.hold_place():
+                order += name
+                await may_end.wait()
+
+        tasks = [asyncio.create_task(hold(name)) for name in "axb"]
+        await asyncio.sleep(0)
+        tasks[1].cancel()
+        may_end.set()
+        await tasks[0]
+        # The place is that of b already, whoever comes now.
+        tasks += [asyncio.create_task(hold(name)) for name in "cd"]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return order
+
+    assert asyncio.run(take_turns()) == "abcd"
+
+
+def test_compressed_reply_is_not_unpacked() -> None:
+    events, _ = ask(with_models(lambda _: [head(Content_Encoding="br"), b"\x00" * 100], MODEL))
+    assert finish(events).error_message == endpoints.EndpointGarbageError(endpoint="box")

@@ -165,8 +165,9 @@ def test_reasoning_is_apart_from_the_answer() -> None:
 
 
 def test_models_that_embed_are_no_models_to_talk_to() -> None:
-    with ModelServer(LMStudioServer().reply) as server, engine_at(server.url) as (_, client):
-        assert [(model.id, model.context_tokens) for model in client.probe().models] == [("m", 4096)]
+    for family in (LMStudioServer(), OllamaServer()):
+        with ModelServer(family.reply) as server, engine_at(server.url) as (_, client):
+            assert [(model.id, model.context_tokens) for model in client.probe().models] == [("m", 4096)]
 
 
 def test_error_of_openrouter_in_the_middle_keeps_the_text() -> None:

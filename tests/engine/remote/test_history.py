@@ -75,6 +75,14 @@ def test_ledger_shares_what_it_does_not_know_and_corrects_it_later() -> None:
     assert sum(ledger.find_cost(*pair) or 0.0 for pair in pairs) == pytest.approx(25)
 
 
+def test_turn_that_comes_several_times_is_corrected_once() -> None:
+    ledger = TokenLedger()
+    pairs = [("user", "yes")] * 5
+    ledger.apply_count(pairs, 100)
+    ledger.apply_count(pairs, 80)
+    assert ledger.find_cost("user", "yes") == pytest.approx(16)
+
+
 def test_ledger_forgets_the_oldest() -> None:
     ledger = TokenLedger()
     for number in range(MAX_REMEMBERED_TURNS + 5):

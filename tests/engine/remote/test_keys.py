@@ -24,6 +24,7 @@ from tests.support.model_server import (
     delta,
     event,
     head,
+    json_reply,
 )
 from tests.support.trained_models import collect_events
 
@@ -48,6 +49,9 @@ def test_key_is_sent_and_shown_nowhere(
         [head(302, Location=f"http://127.0.0.1/{KEY}")],
         [f"HTTP/1.1 2{KEY}\r\n\r\n".encode()],
         error(401, KEY),
+        # What is cut must not leave half of a key.
+        error(400, "x" * 280 + f" {KEY}"),
+        [head(), event({"error": "x" * 280 + f" {KEY}"})],
     ]
     with ModelServer(first(*replies)) as server, engine_at(server.url, "unknown", key=KEY) as (engine, client):
         seen: list[object] = [client, client.probe(), client.capabilities, vars(client.endpoint)]
@@ -59,7 +63,7 @@ def test_key_is_sent_and_shown_nowhere(
         assert {each.headers["authorization"] for each in server.requests} == {f"Bearer {KEY}"}
     captured = capfd.readouterr()
     everything = read_everything(tmp_path, captured.out + captured.err + caplog.text, *seen)
-    assert KEY not in everything
+    assert KEY[:8] not in everything
     assert "[key]" in everything
 
 
@@ -110,3 +114,9 @@ def test_key_that_cannot_be_used_is_refused_without_showing_it(
         read_key(make(tmp_path), {})
     assert KEY not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_key_that_is_repeated_as_a_model_is_left_out() -> None:
+    models = {"data": [{"id": f"m-{KEY}"}, {"id": "m", "name": f"Bearer {KEY}"}, {"id": "other"}]}
+    with ModelServer(lambda _: json_reply(models)) as server, engine_at(server.url, key=KEY) as (_, client):
+        assert [model.id for model in client.probe().models] == ["other"]

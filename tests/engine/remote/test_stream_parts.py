@@ -52,6 +52,7 @@ def choice(**fields: object) -> dict[str, object]:
             StreamPart(usage=Usage(None, 9, 4)),
         ),
         (data(usage={"prompt_tokens": "many", "completion_tokens": -1}), StreamPart(usage=Usage())),
+        (data(usage={"prompt_tokens": 10**20, "completion_tokens": 2**31}), StreamPart(usage=Usage())),
         ("data: [DONE]", StreamPart(is_last=True)),
         ("data:[DONE]", StreamPart(is_last=True)),
         ("data:", None),
@@ -149,7 +150,8 @@ def test_whole_completion_is_one_part() -> None:
         ("<html>Bad gateway</html>", ""),
         ("", ""),
         ("{}", ""),
-        ('{"error": "' + "x" * 1000 + '"}', "x" * 300),
+        ("[" * 60_000, ""),
+        ('{"error": ' * 20 + "1" + "}" * 20, ""),
     ],
 )
 def test_error_reply_in_any_form_is_one_sentence(body: str, expected: str) -> None:
