@@ -142,7 +142,7 @@ def _print_servers(servers: Sequence[tuple[Endpoint, Sequence[RemoteModel], str]
     console = Console(highlight=False, markup=False)
     for endpoint, models, status in servers:
         parts = [endpoint.name, urlsplit(endpoint.url).netloc, _destination(endpoint), status]
-        console.print(" · ".join(filter(None, parts)), style="bold")
+        console.print(" · ".join(filter(None, parts)), style="bold", soft_wrap=True)
         grid = Table(box=None, pad_edge=False, show_header=False)
         for model in models[: endpoints.MAX_LISTED_MODELS]:
             grid.add_row(f"  {strip_control_chars(f'{endpoint.name}/{model.id}')}", *_model_facts(model))
