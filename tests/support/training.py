@@ -69,7 +69,8 @@ def cache_folder() -> Path:
 @functools.cache
 def _recipe() -> str:
     """Return everything that affects the training except the arguments."""
-    sources = [Path(__file__).with_name("trained_models.py"), *sorted(Path(prompting.__path__[0]).glob("*.py"))]
+    here = [Path(__file__).with_name(name) for name in ("trained_models.py", "thinking_models.py")]
+    sources = [*here, *sorted(Path(prompting.__path__[0]).glob("*.py"))]
     digest = hashlib.sha256()
     for path in sources:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")

@@ -10,7 +10,8 @@ from chatsite.engine.downloads.weights import Weights
 from chatsite.engine.inference.loaded_model import LoadedModel, load_model
 from chatsite.engine.types import Delta, Event, FinishReason, ProvisionalText, Reasoning, Request, Started
 from tests.support import trained_models
-from tests.support.trained_models import LESSONS, THOUGHT, make_request
+from tests.support.thinking_models import THOUGHT, make_thinking_model
+from tests.support.trained_models import LESSONS, make_request
 
 PLENTY = 1 << 50
 QUESTION, ANSWER = next(iter(LESSONS.items()))
@@ -19,7 +20,7 @@ QUESTION, ANSWER = next(iter(LESSONS.items()))
 @pytest.fixture(scope="module", params=["", "<think>\n"], ids=["opens itself", "opened by the template"])
 def thinking_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """A tiny model that has learnt to think first."""
-    folder = trained_models.make_thinking_model(tmp_path_factory.mktemp("thinking") / "model", request.param)
+    folder = make_thinking_model(tmp_path_factory.mktemp("thinking") / "model", request.param)
     return load_model("tiny", Weights(folder, "1"), "fp32")
 
 
@@ -76,7 +77,7 @@ def test_model_that_thinks_for_too_long_is_made_to_answer(thinking_model: Loaded
 
 
 def test_model_whose_template_knows_no_reasoning_is_understood(tmp_path: Path) -> None:
-    folder = trained_models.make_thinking_model(tmp_path / "model", "")
+    folder = make_thinking_model(tmp_path / "model", "")
     # As of a model that was trained on: only the weights know of it.
     for template in folder.glob("chat_template*"):
         template.write_text(trained_models.CHATML, "utf-8")
