@@ -72,6 +72,7 @@ class Request:
     stay in front of all turns. `model` is a name of the catalog; empty means the model that the engine has or prefers.
     Nobody waits for one that `is_background`: no model is loaded for it, and a model that can think before it answers
     is told not to. The first `kept_chars` of the prefix stay whatever comes: provisional text replaces the rest only.
+    `written_tokens` of the prefix were taken from `max_new_tokens`; an answer that is begun anew gets them back.
     """
 
     id: int
@@ -82,6 +83,7 @@ class Request:
     model: str = ""
     is_background: bool = False
     kept_chars: int = 0
+    written_tokens: int = 0
 
 
 @dataclass(frozen=True)

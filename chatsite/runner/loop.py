@@ -312,6 +312,7 @@ class Runner:
             persona=claim.instructions,
             model=claim.model or "",
             kept_chars=claim.kept_chars,
+            written_tokens=claim.token_count,
         )
 
     def _heartbeat(

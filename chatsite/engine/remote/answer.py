@@ -22,7 +22,7 @@ from chatsite.engine.remote.bodies import (
 )
 from chatsite.engine.remote.continuation import can_continue
 from chatsite.engine.remote.failures import REFUSED_STATUSES, Advice, RequestFailedError, pause_seconds
-from chatsite.engine.remote.history import SentPrompt
+from chatsite.engine.remote.history import ESTIMATE_RESERVE, SentPrompt
 from chatsite.engine.remote.keys import redact
 from chatsite.engine.remote.model_state import RemoteModelState
 from chatsite.engine.remote.replies import iter_parts
@@ -35,6 +35,8 @@ log = structlog.get_logger()
 MAX_RETRIES = 3
 # Somebody is reading already, and a server that was killed needs some seconds to be there again.
 MAX_RETRIES_IN_THE_MIDDLE = 6
+# Each costs the whole prompt, which somebody may pay for.
+MAX_BREAKS = 10
 # What comes after the end is the usage, which a good server sends at once.
 USAGE_SECONDS = 3.0
 MIN_ANSWER_TOKENS = 16
@@ -55,6 +57,10 @@ class Answer:
         self._text = AnswerText(request, emit)
         self._sent: SentPrompt | None = None
         self._retries = 0
+        self._breaks = 0
+        self._has_learned_limit = False
+        # How much of the room that an estimate leaves may be asked for.
+        self._room_share = 1.0
         # How much of the text there was at the last failure.
         self._kept_length = 0
         # Why the newest reply with text broke off.
@@ -82,6 +88,11 @@ class Answer:
                 reason = await self._write_with_retries()
         except TimeoutError:
             self._text.flush()
+            if not self._text.has_any:
+                # An end without a word would look like an answer.
+                seconds = round(self._request.options.seconds)
+                silent = endpoints.EndpointSilentError(endpoint=self._client.endpoint.name, seconds=seconds)
+                raise RequestFailedError(silent) from None
             reason = FinishReason.DEADLINE
         return Finish(self._request.id, reason)
 
@@ -117,6 +128,9 @@ class Answer:
             MAX_RETRIES_IN_THE_MIDDLE if self._text.has_any else MAX_RETRIES
         ):
             raise failure
+        self._breaks += self._text.has_any
+        if self._breaks > MAX_BREAKS:
+            raise failure
         if self._text.has_only_reasoning:
             # Nobody can go on with half a thought.
             self._text.restart()
@@ -130,9 +144,14 @@ class Answer:
         """Remember what a server refuses; return whether another try will be different."""
         learned, model = self._client.learned, self._state.remote_name
         limit = CONTEXT_LIMIT.search(detail)
-        if limit and MIN_CONTEXT_TOKENS <= int(limit[1]) < self._state.facts.context_tokens:
-            learned.contexts[model] = int(limit[1])
-            self._sent = None
+        if limit and not self._is_quoted(limit[0]) and not self._has_learned_limit:
+            self._has_learned_limit = True
+            if MIN_CONTEXT_TOKENS <= int(limit[1]) < self._state.facts.context_tokens:
+                learned.contexts[model] = int(limit[1])
+                self._sent = None
+            else:
+                # The prompt was longer than estimated.
+                self._room_share = 0.5
             return True
         if self._sent is None:
             return False
@@ -141,6 +160,10 @@ class Answer:
             return False
         learned.refused_fields.add(refused)
         return True
+
+    def _is_quoted(self, words: str) -> bool:
+        """Return whether a server's words are those of the conversation, which it may repeat in its refusal."""
+        return any(words in turn.text for turn in self._request.turns)
 
     async def _write_once(self) -> FinishReason:
         """Ask once and read the reply to its end. Raises RequestFailedError; what was written by then is kept."""
@@ -184,7 +207,9 @@ class Answer:
                 if not failure.advice.status or failure.advice.is_loading:
                     raise
                 # An older server of the family, or one with a proxy in front that lets only the answers through.
-                self._client.learned.counts = failure.advice.status not in COUNTLESS_STATUSES
+                # A model that is not there says nothing about the others.
+                is_about_model = "model" in failure.advice.detail.lower()
+                self._client.learned.counts = is_about_model or failure.advice.status not in COUNTLESS_STATUSES
         if sent is None:
             sent = self._state.estimated.fit(request, self._state.facts, options)
         if self._text.is_anew:
@@ -199,11 +224,14 @@ class Answer:
             # Whoever thinks may do so beside the answer; whoever is not known to is stopped in time.
             wanted += options.max_reasoning_tokens
         used = sent.report.used_tokens if sent else 0
+        room = facts.context_tokens - used
+        if sent and sent.report.counted_by == "estimated":
+            room = int((room - ESTIMATE_RESERVE * used) * self._room_share)
         return Call(
             facts.remote_name,
             list_messages(self._request, sent.turns) if sent else (),
             options,
-            min(wanted, max(facts.context_tokens - used, MIN_ANSWER_TOKENS)),
+            min(wanted, max(room, MIN_ANSWER_TOKENS)),
             facts.context_tokens,
             prefix=self._text.sent_prefix,
             may_think=not self._request.is_background,

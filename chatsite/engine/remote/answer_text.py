@@ -30,6 +30,7 @@ class AnswerText:
         self._request = request
         self._emit = emit
         self.is_anew = False
+        self._limit = request.options.max_new_tokens
         self.written = ""
         self.token_count = 0
         self.has_reasoning = False
@@ -79,7 +80,7 @@ class AnswerText:
     @property
     def tokens_left(self) -> int:
         """How many tokens the answer may still have."""
-        return max(1, self._request.options.max_new_tokens - (self.token_count - self._reasoning_tokens))
+        return max(1, self._limit - (self.token_count - self._reasoning_tokens))
 
     @property
     def answer_tokens(self) -> int:
@@ -96,11 +97,11 @@ class AnswerText:
     def is_full(self) -> bool:
         """Whether the answer is as long as it may get, though the server goes on."""
         options = self._request.options
-        most_chars = MAX_CHARS_PER_TOKEN * options.max_new_tokens + SPARE_CHARS
+        most_chars = MAX_CHARS_PER_TOKEN * self._limit + SPARE_CHARS
         most_reasoning = MAX_CHARS_PER_TOKEN * options.max_reasoning_tokens + SPARE_CHARS
         answer_tokens = self.token_count - self._reasoning_tokens
         return (
-            (answer_tokens >= options.max_new_tokens and not self._has_limit)
+            (answer_tokens >= self._limit and not self._has_limit)
             or len(self.written) > most_chars
             or self._reasoning_chars > most_reasoning
         )
@@ -113,6 +114,7 @@ class AnswerText:
     def begin_anew(self) -> None:
         """Let the text replace what was there, because the server cannot go on with it."""
         self.is_anew = True
+        self._limit = self._request.options.max_new_tokens + self._request.written_tokens
         self.restart()
 
     def restart(self) -> None:
@@ -165,7 +167,10 @@ class AnswerText:
         self._is_done |= not self._had_text_at_end
 
     def flush(self) -> None:
-        """Hand over what was held back, because nothing more comes of this reply."""
+        """Hand over what was held back, because nothing more comes of this reply.
+
+        What may be the half of a repetition is dropped if the reply broke off.
+        """
         if self._splitter:
             is_thinking = self._splitter.is_thinking
             for piece in self._splitter.flush_text():
@@ -174,7 +179,7 @@ class AnswerText:
             if is_thinking and self._assumed_reasoning and self._is_whole:
                 self._take_for_answer("".join(self._assumed_reasoning))
         if self._joiner:
-            self._write(self._joiner.flush_text(), 0)
+            self._write(self._joiner.flush_text(is_whole=self.is_over), 0)
             self._joiner = None
         self._write(self._cleaner.flush_text(), 0)
         if held := self._reasoning_cleaner.flush_text():
@@ -193,7 +198,9 @@ class AnswerText:
 
     def apply_usage(self) -> None:
         """Add the tokens that the server counted beyond the pieces in which they came."""
-        missing = (self.usage.completion_tokens or 0) - self._reply_tokens
+        # No more than there is room for: no number of a server is believed as it comes.
+        most = self._limit + self._request.options.max_reasoning_tokens
+        missing = min((self.usage.completion_tokens or 0) - self._reply_tokens, most)
         # Some services count what was thought and do not show it.
         hidden = min(missing, self.usage.reasoning_tokens - self._reasoning_tokens)
         if hidden > 0:

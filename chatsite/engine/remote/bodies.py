@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,6 +89,15 @@ def build_body(family: Family, call: Call) -> dict[str, Any]:
 
 def find_refused_field(family: Family, body: Mapping[str, Any], detail: str) -> str | None:
     """Return the field of a body that a server refuses by its words in `detail`, if one can do without it."""
-    words = {word.strip("'\"`.,:;[](){}") for word in detail.replace("=", " ").split()}
     candidates = [name for name in body if name in OPTIONAL_FIELDS or name == family.limit_field]
-    return next((name for name in candidates if name in words), None)
+    return next((name for name in candidates if _is_named(name, detail)), None)
+
+
+def _is_named(name: str, detail: str) -> bool:
+    """Return whether a sentence names a field. Some fields are English words, which need quotes or "parameter"."""
+    word = re.escape(name)
+    if "_" in name:
+        return bool(re.search(rf"\b{word}\b", detail))
+    return bool(
+        re.search(rf"['\"`]{word}['\"`]|\b(?:field|parameter|argument|input|option)s?\W{{1,3}}{word}\b", detail)
+    )

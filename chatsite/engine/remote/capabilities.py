@@ -19,7 +19,7 @@ class Capabilities:
     given; `thinks` whether they have thought before an answer; `opens_inside` whether their replies begin inside the
     reasoning, which their template has opened. `contexts` are the tokens that models read, learned from
     refusals. `refused_fields` are fields of requests that the server does not take. `counts` is False if it cannot
-    count tokens though others of its family can.
+    count tokens though others of its family can. `server` stands for what was asked: all of it belongs to that.
     """
 
     continues: dict[str, bool] = field(default_factory=dict)
@@ -28,6 +28,7 @@ class Capabilities:
     contexts: dict[str, int] = field(default_factory=dict)
     refused_fields: set[str] = field(default_factory=set)
     counts: bool = True
+    server: str = ""
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Capabilities:
@@ -40,7 +41,14 @@ class Capabilities:
             _read_models(stored.get("contexts"), int),
             {str(each) for each in refused_fields} if isinstance(refused_fields, list) else set(),
             stored.get("counts") is not False,
+            str(stored.get("server") or ""),
         )
+
+    def note_server(self, server: str) -> None:
+        """Forget everything if another server, or one that was started otherwise, answers at the address now."""
+        if self.server and self.server != server:
+            vars(self).update(vars(Capabilities()))
+        self.server = server
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON."""
@@ -51,6 +59,7 @@ class Capabilities:
             "contexts": _newest(self.contexts),
             "refused_fields": sorted(self.refused_fields),
             "counts": self.counts,
+            "server": self.server,
         }
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from chatsite.engine.remote.bodies import Call, build_body, chat_url
-from chatsite.engine.remote.failures import REFUSED_STATUSES, RequestFailedError
+from chatsite.engine.remote.failures import REFUSED_STATUSES, Advice, RequestFailedError
 from chatsite.engine.remote.families import Continuation
 from chatsite.engine.remote.model_state import RemoteModelState
 from chatsite.engine.remote.replies import iter_parts
 from chatsite.engine.remote.stream_parts import GarbageError
 from chatsite.engine.types import GenerationOptions
+from chatsite.errors import endpoints
 
 QUESTION = "Count from one to ten in words, in one line."
 BEGINNING = "One, two, three,"
@@ -27,11 +28,15 @@ async def can_continue(state: RemoteModelState) -> bool:
         return state.family.continuation is Continuation.ALWAYS
     continues = state.client.learned.continues
     if state.remote_name not in continues:
-        continues[state.remote_name] = await _try_out(state)
+        found = await _try_out(state)
+        if found is None:
+            return False
+        continues[state.remote_name] = found
     return continues[state.remote_name]
 
 
-async def _try_out(state: RemoteModelState) -> bool:
+async def _try_out(state: RemoteModelState) -> bool | None:
+    """Return whether a model goes on; None if its reply says nothing about that, so that it is tried again."""
     client, family, model = state.client, state.family, state.remote_name
     call = Call(
         model,
@@ -52,12 +57,15 @@ async def _try_out(state: RemoteModelState) -> bool:
         ):
             async for part in iter_parts(response, is_native_ollama=family.is_native_ollama):
                 text += part.text
-    except (GarbageError, TimeoutError):
-        return False
+    except GarbageError:
+        return None
+    except TimeoutError:
+        seconds = round(client.endpoint.first_byte_seconds)
+        silent = endpoints.EndpointSilentError(endpoint=client.endpoint.name, seconds=seconds)
+        raise RequestFailedError(silent, Advice(is_retryable=True)) from None
     except RequestFailedError as failure:
         if failure.advice.status not in REFUSED_STATUSES:
             raise
         return False
-    # One that repeats the beginning goes on as well; a new answer begins with one.
-    new_text = text.strip().removeprefix(BEGINNING).strip().lower()
-    return new_text.startswith(NEXT_WORDS)
+    # A new answer begins with one, and so does a repetition, which could not be told from new text.
+    return text.strip().lower().startswith(NEXT_WORDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,8 @@ ESTIMATE_RESERVE = 0.05
 CUT_SHARE = 0.7
 # No text has more characters in a token than this, in the mean of a prompt.
 MOST_CHARS_PER_TOKEN = 8.0
-MAX_SPLIT_TEXTS = 2000
+# So many characters are remembered with their pieces; more would fill the memory with long documents.
+MAX_SPLIT_CHARS = 500_000
 PROBE_TEXT = "x"
 
 
@@ -131,7 +133,8 @@ class CountedHistory:
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        self._splits: OrderedDict[str, tuple[int, tuple[str, ...]]] = OrderedDict()
+        self._splits: OrderedDict[bytes, tuple[int, tuple[str, ...]]] = OrderedDict()
+        self._split_chars = 0
         self._frame: Frame | None = None
 
     async def fit(self, request: Request, facts: ModelFacts, options: Mapping[str, Any]) -> SentPrompt:
@@ -204,12 +207,16 @@ class CountedHistory:
         return Frame(short - one, max(0.0, (long - short) / 2 - one), with_system - short - one)
 
     async def _split(self, text: str) -> tuple[int, tuple[str, ...]]:
-        if text not in self._splits:
-            self._splits[text] = await self._counter.split_text(text)
-            while len(self._splits) > MAX_SPLIT_TEXTS:
-                self._splits.popitem(last=False)
-        self._splits.move_to_end(text)
-        return self._splits[text]
+        # By a digest: texts that were deleted should not stay here.
+        key = _digest(text)
+        if key not in self._splits:
+            found = await self._counter.split_text(text)
+            self._split_chars += 0 if key in self._splits else _char_count(found)
+            self._splits[key] = found
+            while self._split_chars > MAX_SPLIT_CHARS and len(self._splits) > 1:
+                self._split_chars -= _char_count(self._splits.popitem(last=False)[1])
+        self._splits.move_to_end(key, last=True)
+        return self._splits[key]
 
     def _with_pieces(self, request: Request, newest: Turn, turns: Sequence[TurnReport]) -> tuple[TurnReport, ...]:
         """Add the texts of their tokens to the newest kept turns, as the reports of local models have them."""
@@ -217,7 +224,7 @@ class CountedHistory:
         for turn in reversed(turns):
             if not turn.is_kept or texts_left <= 0:
                 continue
-            _, pieces = self._splits.get(request.turns[turn.index].text, (0, ()))
+            _, pieces = self._splits.get(_digest(request.turns[turn.index].text), (0, ()))
             if turn.is_truncated:
                 pieces = pieces[-turn.token_count :] if "".join(pieces).endswith(newest.text) else ()
             else:
@@ -264,3 +271,11 @@ def _cut_to_tokens(newest: Turn, pieces: Sequence[str], count: int, *, room: int
         raise PromptTooLongError
     text = "".join(pieces[-room:]) if pieces else newest.text[-(len(newest.text) * room // count) :]
     return replace(newest, text=text), room
+
+
+def _char_count(split: tuple[int, tuple[str, ...]]) -> int:
+    return sum(map(len, split[1])) + 1
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()

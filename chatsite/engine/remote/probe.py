@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -78,6 +79,7 @@ async def probe_server(asker: Asker) -> EndpointReport:
         models = await _detail_ollama(asker, models)
     elif family == "lm-studio":
         models = await _detail_lm_studio(asker, models)
+    asker.learned.note_server(_fingerprint(family, models))
     return EndpointReport(family, tuple(models), asker.learned.to_json(), max_answers)
 
 
@@ -87,6 +89,12 @@ async def _list_models(asker: Asker) -> tuple[Any, Mapping[str, str], RequestFai
     except RequestFailedError as failure:
         return None, {}, failure
     return reply, headers, None
+
+
+def _fingerprint(family: str, models: Sequence[RemoteModel]) -> str:
+    """Return what changes when a server is another one, or reads more or less than before."""
+    facts = sorted((model.id, model.context_tokens) for model in models)
+    return hashlib.blake2b(repr((family, facts)).encode(), digest_size=8).hexdigest()
 
 
 def _is_away(failure: RequestFailedError) -> bool:

@@ -50,9 +50,15 @@ class PrefixJoiner:
             return ""
         return self._release(rest)
 
-    def flush_text(self) -> str:
-        """Return what was held back, now that nothing more comes."""
+    def flush_text(self, *, is_whole: bool) -> str:
+        """Return what was held back, now that nothing more comes.
+
+        Unless the reply `is_whole`, that is the beginning of a repetition, which says nothing.
+        """
         held = self._held or ""
+        if not is_whole:
+            self._held = None
+            return ""
         if len(self.sent_prefix) >= MIN_REPEATED_CHARS:
             held = held.removeprefix(self.sent_prefix)
         return self._release(held) if held != self._space else ""
