@@ -9,7 +9,7 @@ import pytest
 
 from chatsite.engine.remote.bodies import find_refused_field
 from chatsite.engine.remote.capabilities import Capabilities
-from chatsite.engine.remote.families import LLAMA_CPP, OPENAI
+from chatsite.engine.remote.families import find_family
 from chatsite.engine.remote.written_text import PrefixJoiner
 from chatsite.engine.types import FinishReason, GenerationOptions, Request, Turn
 from chatsite.errors import endpoints
@@ -123,8 +123,8 @@ def test_words_of_the_conversation_are_no_limits() -> None:
 def test_field_is_refused_by_its_name_and_not_by_a_word(detail: str, expected: str | None) -> None:
     names = ("model", "seed", "stop", "temperature", "stream_options", "max_tokens")
     body: dict[str, Any] = dict.fromkeys(names, 1)
-    assert find_refused_field(OPENAI, body, detail) == expected
-    assert find_refused_field(LLAMA_CPP, {}, detail) is None
+    assert find_refused_field(find_family("openai"), body, detail) == expected
+    assert find_refused_field(find_family("llama-cpp"), {}, detail) is None
 
 
 @pytest.mark.parametrize("bad", [[SILENCE], [head(), b"<garbage>\n"]])
