@@ -106,7 +106,7 @@ def read_with_engine(plan: ReadPlan) -> ReadResult:
 
 def read_with_openai(plan: ReadPlan) -> ReadResult:
     """Read with the openai package, one thread for each answer."""
-    import openai  # type: ignore[import-not-found]
+    import openai
 
     client = openai.OpenAI(base_url=plan.url, api_key="none", timeout=TIMEOUT_SECONDS, max_retries=0)
 
