@@ -52,7 +52,7 @@ def tokens(events: list[Event]) -> tuple[int, int]:
 
 
 def test_reasoning_that_only_ends_is_recognized_and_remembered() -> None:
-    reply = reply_with("Okay, ", "the user ", "greets me.", "\n</thi", "nk>", "\n", "\nHello", "!")
+    reply = reply_with("Okay, ", "the user ", "greets me.", "\n</thin", "k>", "\n", "\nHello", "!")
     (first, second), learned, _ = ask_in_turn(reply, reply)
     for events in (first, second):
         assert (reasoning_text(events), answer_text(events)) == (THOUGHT, "Hello!")
