@@ -9,7 +9,7 @@ from typing import Any
 
 from chatsite.engine.catalog.endpoints import Endpoint
 from chatsite.engine.remote.families import Family
-from chatsite.engine.types import GenerationOptions, Request, Turn
+from chatsite.engine.types import GenerationOptions, Preset, Request, Turn
 
 Messages = Sequence[Mapping[str, str]]
 COMPLETION_LIMIT = "max_completion_tokens"
@@ -18,6 +18,13 @@ OPTIONAL_FIELDS = frozenset(
     {"cache_prompt", "chat_template_kwargs", "min_tokens", "reasoning", "stream_options", "think"}
     | {"repeat_penalty", "repetition_penalty", "seed", "stop", "temperature", "top_k", "top_p"}
 )
+
+# What a preset asks of a server whose own defaults are not known; in between they hold.
+PRESET_OPTIONS: Mapping[Preset, Mapping[str, float]] = {
+    Preset.PRECISE: {"temperature": 0.2},
+    Preset.BALANCED: {},
+    Preset.CREATIVE: {"temperature": 1.2},
+}
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,13 @@ def list_messages(request: Request, turns: Sequence[Turn]) -> list[dict[str, str
 
 
 def used_options(family: Family, call: Call) -> dict[str, Any]:
-    """Return the sampling parameters that are really sent, by the names of GenerationOptions."""
-    values = {name: getattr(call.options, name) for name in family.options}
+    """Return the sampling parameters that are really sent, by the names of GenerationOptions.
+
+    A number that was set goes before that of the preset.
+    """
+    preset = PRESET_OPTIONS[call.options.preset or Preset.BALANCED]
+    chosen = {name: getattr(call.options, name) for name in family.options}
+    values = {name: preset.get(name) if value is None else value for name, value in chosen.items()}
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in values.items()
