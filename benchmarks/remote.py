@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,8 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     options: Any = parser.parse_args()
     tables = []
-    for table in (compare_cost(options.quick, options.python), compare_streams(options.quick)):
+    for measure in (partial(compare_cost, options.quick, options.python), partial(compare_streams, options.quick)):
+        table = measure()
         print(f"{table}\n", flush=True)
         tables.append(str(table))
     if options.write:
