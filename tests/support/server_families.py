@@ -178,11 +178,18 @@ class OllamaServer(ServerFamily):
         facts: dict[str, object] = {
             "/v1/models": {
                 "object": "list",
-                "data": [{"id": "nomic-embed"}, {**self.describe_model(), "owned_by": "library"}],
+                "data": [
+                    {"id": "nomic-embed"},
+                    {"id": "gpt-oss:120b-cloud"},
+                    {**self.describe_model(), "owned_by": "library"},
+                ],
             },
             "/api/version": {"version": "0.32.5"},
             "/api/tags": {
-                "models": [{"name": self.model, "size": 2_019_393_189, "details": {"parameter_size": "3.2B"}}]
+                "models": [
+                    {"name": self.model, "size": 2_019_393_189, "details": {"parameter_size": "3.2B"}},
+                    {"name": "gpt-oss:120b-cloud", "size": 384, "remote_host": "https://ollama.com:443"},
+                ]
             },
             "/api/ps": {"models": []},
         }

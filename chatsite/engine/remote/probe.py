@@ -193,6 +193,9 @@ async def _detail_ollama(asker: Asker, models: list[RemoteModel]) -> list[Remote
     if not models:
         listed = [RemoteModel(name) for name in records if is_model_id(name)]
         models = _choose(asker.endpoint, listed)
+    if not asker.endpoint.models:
+        # What this server only passes on to the maker's own leaves this computer, so the administrator has to name it.
+        models = [model for model in models if not records.get(model.id, {}).get("remote_host")]
     detailed = await asyncio.gather(*(_ollama_context(asker, model.id) for model in models[:MAX_DETAILED_MODELS]))
     contexts = [*detailed, *(0 for _ in models[MAX_DETAILED_MODELS:])]
     chatting = [(model, tokens) for model, tokens in zip(models, contexts, strict=True) if tokens is not None]

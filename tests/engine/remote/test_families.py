@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
 
+from chatsite.engine.catalog.endpoints import Endpoint
 from chatsite.engine.remote.client import EndpointClient
 from chatsite.engine.remote.engine import RemoteEngine
 from chatsite.engine.types import FinishReason, GenerationOptions, ProvisionalText, Request, Turn
@@ -299,3 +300,12 @@ def test_counting_that_fails_for_one_prompt_is_estimated() -> None:
         first, last = reports(collect_events(engine, 1)[1])
         assert (first.counted_by, last.counted_by) == ("estimated", "server")
         assert client.capabilities["counts"] is True
+
+
+def test_models_that_are_passed_on_elsewhere_have_to_be_named() -> None:
+    """They would leave a computer whose pages say that messages stay on it."""
+    family = OllamaServer()
+    with ModelServer(family.reply) as server:
+        for named, found in (((), [family.model]), (("gpt-oss:120b-cloud",), ["gpt-oss:120b-cloud"])):
+            with closing(EndpointClient(Endpoint("ollama", server.url, models=named), "")) as client:
+                assert [model.id for model in client.probe().models] == found
