@@ -51,6 +51,14 @@ def test_press_asks_for_the_page_once(new_visitor: Callable[..., BrowserVisitor]
     assert page.url.endswith(str(link.get_attribute("href")))
 
 
+def test_press_on_a_button_asks_for_nothing(new_visitor: Callable[..., BrowserVisitor]) -> None:
+    page, asked = open_long_chat(new_visitor())
+    point_at(page, page.locator("#sidebar").get_by_role("button", name="Search"))
+    page.mouse.up()
+    expect(page.locator("#palette")).to_be_visible()
+    assert asked == []
+
+
 def test_press_that_is_no_click_changes_nothing(new_visitor: Callable[..., BrowserVisitor]) -> None:
     page, asked = open_long_chat(new_visitor())
     link = page.locator("#conversations .row-title").first

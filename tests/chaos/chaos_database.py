@@ -46,6 +46,13 @@ class ChaosDatabase:
         except SQLAlchemyError:
             return False
 
+    def has_running_answer(self) -> bool:
+        """Return whether an answer is being written; False while the database is away."""
+        try:
+            return bool(self.query("SELECT 1 FROM generation WHERE status = 'generating' LIMIT 1"))
+        except SQLAlchemyError:
+            return False
+
     def count_unfinished(self) -> int:
         """Return how many answers, imports and messages wait or are being dealt with."""
         waiting = "SELECT count(*) FROM generation WHERE status IN ('queued', 'generating')"

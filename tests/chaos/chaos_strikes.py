@@ -36,6 +36,7 @@ class StormySite:
     database: ChaosDatabase
     rng: random.Random
     postgres: PostgresServer | None = None
+    runner_strikes: int = 0
 
     def start(self) -> None:
         """Start the site, and wait until it would answer."""
@@ -51,7 +52,10 @@ class StormySite:
         return bool(getattr(self, f"_strike_{kind}")())
 
     def _strike_runner(self) -> bool:
-        return self._signal(self._working_runners, signal.SIGKILL)
+        """Kill the runner, every other time while it writes: one that has just come may not have begun."""
+        self.runner_strikes += 1
+        find = self._writing_runners if self.runner_strikes % 2 else self._working_runners
+        return self._signal(find, signal.SIGKILL)
 
     def _strike_worker(self) -> bool:
         return self._signal(self.site.list_workers, signal.SIGKILL)
@@ -117,6 +121,10 @@ class StormySite:
             return []
         started_at = datetime.fromtimestamp(max(process.create_time() for process in runners), UTC).replace(tzinfo=None)
         return runners if self.database.has_ready_runner(started_at) else []
+
+    def _writing_runners(self) -> list[psutil.Process]:
+        """The runners, when one of them writes an answer."""
+        return self._working_runners() if self.database.has_running_answer() else []
 
     def _import_workers(self) -> list[psutil.Process]:
         return [child for child in self.site.list_children() if "import_worker" in " ".join(_command_line(child))]

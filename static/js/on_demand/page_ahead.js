@@ -3,7 +3,7 @@
 
 // What was pressed longer ago than a click takes may have changed meanwhile.
 const MAX_AGE_MS = 1000;
-const LINKS = "#sidebar :is(.entry, .row-title, .sidebar-foot a)";
+const LINKS = "#sidebar a:is(.entry, .row-title, .sidebar-foot a)";
 const PREFER = { Prefer: "return=minimal" };
 // As htmx asks for a column.
 const HEADERS = { "HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": "div#page", Accept: "text/html", ...PREFER };
