@@ -133,6 +133,7 @@ def _click(page: Page, selector: str) -> float:
     if box is None:
         raise RuntimeError(f"{selector} is not on the page.")
     with page.expect_response("**/page_ahead*"):
+        page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
         page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
     page.wait_for_load_state("networkidle")
     page.evaluate(MOUSE_SCRIPT)

@@ -19,6 +19,7 @@ _MAX_CLUSTER_CHARS = 32
 _CHARS_BEFORE, _CHARS_AFTER = 300, 900
 """What a snippet may show, and the beginning of the block that it is in."""
 
+MAX_BLANK_MARKS_CHARS = 1000
 _VANISHING_MARKS = re.compile("[#>]")
 
 
@@ -53,9 +54,15 @@ def text_around(source: str, position: int) -> str:
 
 
 def is_blank(source: str) -> bool:
-    """Return whether a Markdown text shows nothing: there are only invisible characters, or marks without words."""
+    """Return whether a Markdown text shows nothing: there are only invisible characters, or marks without words.
+
+    Only texts of up to MAX_BLANK_MARKS_CHARS characters are parsed for that, so that no text holds a worker; a longer
+    one with marks alone does not count as blank.
+    """
     if not has_visible_text(source):
         return True
+    if len(source) > MAX_BLANK_MARKS_CHARS:
+        return False
     # Marks of headings and quotes vanish; those of lists and lines are seen.
     return not has_visible_text(_VANISHING_MARKS.sub("", source)) and not has_visible_text(plain_text(source))
 

@@ -18,7 +18,8 @@ from chatsite.errors import ChatsiteError, EngineError
 from chatsite.errors.endpoints import EndpointError
 from chatsite.models import Status
 from chatsite.runner.prompt_reports import serialize_prompt_report
-from chatsite.services.chat.generation_leases import ClaimedGeneration, GenerationUpdate
+from chatsite.services.chat.generation_leases import ClaimedGeneration
+from chatsite.services.chat.generation_update import GenerationUpdate
 
 log = structlog.get_logger()
 

@@ -27,8 +27,13 @@ function columnUrl(event) {
   if (!link.href.startsWith(location.href.split("#")[0] + "#")) return link;
 }
 
-// Whoever points at what is here is about to follow a link.
-on("pointermove", () => import("./js/on_demand/page_ahead.js"), { once: true });
+// Whoever moves a mouse is about to follow a link; a page that moves below one tells of that, too.
+function prepare({ movementX, movementY }) {
+  if (!movementX && !movementY) return;
+  removeEventListener("pointermove", prepare);
+  import("./js/on_demand/page_ahead.js");
+}
+on("pointermove", prepare);
 
 on("click", (event) => {
   const link = columnUrl(event);

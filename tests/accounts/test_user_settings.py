@@ -22,6 +22,7 @@ from chatsite.services.chat import (
     reruns,
 )
 from chatsite.services.chat.chat_settings import ChatSettings
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.models import catalog, choice
 from chatsite.services.models.catalog import CatalogConfig
 from chatsite.services.models.choice import ModelChoice
@@ -59,7 +60,7 @@ def finish(reason: str = "end") -> generation_leases.ClaimedGeneration:
     report = serialize_prompt_report(
         build_report(Request(1, claim.messages, persona=claim.instructions)), claim.messages
     )
-    news = generation_leases.GenerationUpdate(claim.attempts, "Yes.", 1, report, Status.DONE, reason)
+    news = GenerationUpdate(claim.attempts, "Yes.", 1, report, Status.DONE, reason)
     generation_leases.heartbeat("runner", {claim.generation_id: news}, 5)
     return claim
 

@@ -21,6 +21,7 @@ from chatsite.engine.types import Delta, Event, Finish, ProvisionalText, Reasoni
 from chatsite.models import RunnerState, Status
 from chatsite.services.chat import generation_leases, waiting_messages
 from chatsite.services.chat.generation_leases import ClaimedGeneration
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.chat.generations import QueueLimits
 from chatsite.services.models import runners
 from tests.support.served_site import ServedSite, wait_until
@@ -67,7 +68,7 @@ class Writer:
 
     def _store(self, **values: Any) -> None:
         assert self.claim, "Begin first."
-        news = generation_leases.GenerationUpdate(self.claim.attempts, **values)
+        news = GenerationUpdate(self.claim.attempts, **values)
         with self._inside():
             lost = generation_leases.heartbeat(OWNER, {self.claim.generation_id: news}, LEASE_SECONDS)
         assert not lost

@@ -29,6 +29,7 @@ from chatsite.services.chat import (
     reruns,
 )
 from chatsite.services.chat.chat_settings import ChatSettings
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.models import catalog
 from chatsite.services.models.catalog import CatalogConfig
 from chatsite.services.models.choice import ModelChoice
@@ -64,9 +65,7 @@ def finish(
     status: Status = Status.DONE, reason: str = "end", text: str = "Yes."
 ) -> generation_leases.ClaimedGeneration:
     [claim] = generation_leases.claim("runner", 1, 5, max_attempts=2)
-    news = generation_leases.GenerationUpdate(
-        claim.attempts, text=text, new_tokens=1, status=status, finish_reason=reason
-    )
+    news = GenerationUpdate(claim.attempts, text=text, new_tokens=1, status=status, finish_reason=reason)
     generation_leases.heartbeat("runner", {claim.generation_id: news}, 5)
     return claim
 
@@ -192,7 +191,7 @@ def test_prompt_report_shows_instructions(people: People) -> None:
     started = engine.poll_events(5)[0]
     engine.close()
     shown_report = serialize_prompt_report(started.report, turns)  # type: ignore[union-attr]
-    news = generation_leases.GenerationUpdate(claim.attempts, "Yes.", 1, shown_report, Status.DONE, "end")
+    news = GenerationUpdate(claim.attempts, "Yes.", 1, shown_report, Status.DONE, "end")
     generation_leases.heartbeat("runner", {claim.generation_id: news}, 5)
     assert "Be patient" not in str(shown_report), "the generation has the text of it"
     reading = prompt_report.load(messages.get(people.alice, answer.public_id))

@@ -14,7 +14,8 @@ from chatsite.errors import endpoints as endpoint_errors
 from chatsite.models import RunnerState, Status, StoredEndpoint, User
 from chatsite.services.chat import claim_selection, generation_leases, messages
 from chatsite.services.chat.claim_selection import RunnerModels
-from chatsite.services.chat.generation_leases import ClaimedGeneration, GenerationUpdate
+from chatsite.services.chat.generation_leases import ClaimedGeneration
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.models import endpoint_status, runners
 from chatsite.services.models.choice import ModelChoice
 from chatsite.services.models.endpoint_status import EndpointFacts

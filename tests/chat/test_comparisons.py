@@ -16,6 +16,7 @@ from chatsite.services.chat import (
     messages,
     reruns,
 )
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.chat.messages import Exchange
 from chatsite.services.models import choice
 from chatsite.services.models.catalog import CatalogConfig
@@ -39,7 +40,7 @@ def answer_all(status: Status = Status.DONE) -> list[str | None]:
     """Answers everything that waits, with the name of who answers; gives these names."""
     found = generation_leases.claim("runner", 10, 5, max_attempts=2)
     for each in found:
-        news = generation_leases.GenerationUpdate(
+        news = GenerationUpdate(
             each.attempts, text=f"From {each.model}", new_tokens=1, status=status, finish_reason="end"
         )
         generation_leases.heartbeat("runner", {each.generation_id: news}, 5)
@@ -88,9 +89,7 @@ def test_each_compared_answer_counts_against_queue_limit(people: People) -> None
 def test_post_rejected_while_any_compared_answer_runs(people: People) -> None:
     turn = compare(people)
     [claim, *_] = generation_leases.claim("runner", 1, 5, max_attempts=2)
-    news = generation_leases.GenerationUpdate(
-        claim.attempts, text="Done", new_tokens=1, status=Status.DONE, finish_reason="end"
-    )
+    news = GenerationUpdate(claim.attempts, text="Done", new_tokens=1, status=Status.DONE, finish_reason="end")
     generation_leases.heartbeat("runner", {claim.generation_id: news}, 5)
     first = fresh(people, turn.answer)
     assert not first.is_in_progress

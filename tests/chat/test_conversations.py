@@ -21,6 +21,7 @@ from chatsite.errors import (
 )
 from chatsite.models import AnonymousUser, Chunk, Conversation, Generation, Message
 from chatsite.services.chat import conversations, generation_leases, messages
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.organize import trash
 from chatsite.services.pagination import Page, decode_cursor, encode_cursor
 from tests.conftest import LIMITS, People
@@ -152,9 +153,7 @@ def test_destroy_deletes_all_related_rows(people: People) -> None:
         people.alice, messages.NewConversation("Hi"), messages.NewMessage("Hi", "t1"), limits=LIMITS
     )
     [claim] = generation_leases.claim("runner", 1, 5, max_attempts=2)
-    generation_leases.heartbeat(
-        "runner", {claim.generation_id: generation_leases.GenerationUpdate(1, text="Hello", new_tokens=1)}, 5
-    )
+    generation_leases.heartbeat("runner", {claim.generation_id: GenerationUpdate(1, text="Hello", new_tokens=1)}, 5)
     destroy(turn.conversation)
     for model in (Conversation, Message, Generation, Chunk):
         assert db.session.scalar(select(func.count()).select_from(model)) == 0
@@ -168,7 +167,7 @@ def test_runner_loses_lease_of_deleted_conversation(people: People) -> None:
     destroy(turn.conversation)
     assert generation_leases.list_held("runner") == {}
     lost = generation_leases.heartbeat(
-        "runner", {claim.generation_id: generation_leases.GenerationUpdate(1, text="Hello", new_tokens=1)}, 5
+        "runner", {claim.generation_id: GenerationUpdate(1, text="Hello", new_tokens=1)}, 5
     )
     assert lost == {claim.generation_id}
 

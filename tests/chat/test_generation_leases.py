@@ -19,7 +19,8 @@ from chatsite.services.chat import (
     messages,
     reruns,
 )
-from chatsite.services.chat.generation_leases import ClaimedGeneration, GenerationUpdate
+from chatsite.services.chat.generation_leases import ClaimedGeneration
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.models import runners
 from tests.conftest import LIMITS, People
 

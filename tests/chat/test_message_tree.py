@@ -21,6 +21,7 @@ from chatsite.services.chat import (
     messages,
     prompt_report,
 )
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.chat.messages import Exchange
 from tests.conftest import LIMITS, People
 from tests.support.deleting import destroy
@@ -32,9 +33,7 @@ WIDTH = 1_000
 def told() -> list[str]:
     """What the model is told for the one answer that waits, which is finished then."""
     [claim] = generation_leases.claim("runner", 1, 5, max_attempts=2)
-    done = generation_leases.GenerationUpdate(
-        claim.attempts, text="Answer.", new_tokens=2, status=Status.DONE, finish_reason="end"
-    )
+    done = GenerationUpdate(claim.attempts, text="Answer.", new_tokens=2, status=Status.DONE, finish_reason="end")
     generation_leases.heartbeat("runner", {claim.generation_id: done}, 5)
     return [turn.text for turn in claim.messages]
 

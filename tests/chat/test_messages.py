@@ -22,6 +22,7 @@ from chatsite.errors import (
 )
 from chatsite.models import AnonymousUser, Conversation, Generation, Message, Role, Status
 from chatsite.services.chat import conversations, generation_leases, message_pages, message_tree, messages
+from chatsite.services.chat.generation_update import GenerationUpdate
 from tests.conftest import LIMITS, People
 from tests.support.deleting import destroy
 
@@ -33,9 +34,7 @@ def count(model: type) -> int:
 def finish(turn: messages.Exchange, text: str = "An answer.", owner: str = "runner") -> None:
     """Have the turn answered, as a runner would."""
     [claim] = generation_leases.claim(owner, 1, 5, max_attempts=2)
-    done = generation_leases.GenerationUpdate(
-        claim.attempts, text=text, new_tokens=2, status=Status.DONE, finish_reason="end"
-    )
+    done = GenerationUpdate(claim.attempts, text=text, new_tokens=2, status=Status.DONE, finish_reason="end")
     assert generation_leases.heartbeat(owner, {claim.generation_id: done}, 5) == set()
 
 

@@ -20,7 +20,7 @@ from chatsite.services.chat import (
     prompt_report,
     reruns,
 )
-from chatsite.services.chat.generation_leases import GenerationUpdate
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.chat.prompt_report import ContextUsage, PromptReport
 from tests.conftest import LIMITS, People
 from tests.support import trained_models

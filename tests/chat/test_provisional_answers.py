@@ -15,8 +15,9 @@ from chatsite.services.chat import (
     messages,
     reruns,
 )
-from chatsite.services.chat.generation_leases import ClaimedGeneration, GenerationUpdate
+from chatsite.services.chat.generation_leases import ClaimedGeneration
 from chatsite.services.chat.generation_progress import GenerationSnapshot
+from chatsite.services.chat.generation_update import GenerationUpdate
 from tests.conftest import LIMITS, People
 
 

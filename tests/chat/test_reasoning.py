@@ -22,8 +22,9 @@ from chatsite.services.chat import (
     reasonings,
     reruns,
 )
-from chatsite.services.chat.generation_leases import ClaimedGeneration, GenerationUpdate
+from chatsite.services.chat.generation_leases import ClaimedGeneration
 from chatsite.services.chat.generation_progress import GenerationSnapshot
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.search import search
 from chatsite.services.sharing import shares
 from tests.conftest import LIMITS, People

@@ -15,6 +15,7 @@ from chatsite.errors import AnswerRunningError, CannotRerunError
 from chatsite.models import IN_PROGRESS, Conversation, Generation, Message, Status, User
 from chatsite.services.accounts import users
 from chatsite.services.chat import generation_leases, messages, reruns
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.chat.messages import Exchange, NewMessage
 from chatsite.services.models.choice import ModelChoice
 from tests.conftest import LIMITS, People
@@ -29,7 +30,7 @@ def ask(user: User, text: str = "One", **options: object) -> Exchange:
 
 def end_answers(status: Status = Status.STOPPED) -> None:
     for claim in generation_leases.claim("runner", 10, 60, max_attempts=2):
-        news = generation_leases.GenerationUpdate(claim.attempts, text="Part", status=status, finish_reason="end")
+        news = GenerationUpdate(claim.attempts, text="Part", status=status, finish_reason="end")
         generation_leases.heartbeat("runner", {claim.generation_id: news}, 60)
 
 
@@ -135,7 +136,7 @@ def test_two_switches_to_fast_at_the_same_time_make_one(any_app: Flask) -> None:
         alice = users.get_or_create_by_token("alice")
         name = ask(alice, "/draft One").answer.public_id
         [claim] = generation_leases.claim("runner", 1, 60, max_attempts=2)
-        news = generation_leases.GenerationUpdate(claim.attempts, text="Draft", is_provisional=True, seq=1)
+        news = GenerationUpdate(claim.attempts, text="Draft", is_provisional=True, seq=1)
         generation_leases.heartbeat("runner", {claim.generation_id: news}, 60)
         switch = lambda user: reruns.switch_to_fast(messages.get(user, name))  # noqa: E731
         assert do_together(any_app, switch, switch) == [None, None]

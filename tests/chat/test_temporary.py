@@ -25,6 +25,7 @@ from chatsite.services.chat import (
     temporary,
 )
 from chatsite.services.chat.conversations import TEMPORARY_LIFETIME
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.organize import trash
 from tests.conftest import LIMITS, People, close_app, make_app
 
@@ -35,13 +36,11 @@ def answer(*pieces: str, status: Status | None = Status.DONE) -> None:
     for piece in pieces:
         generation_leases.heartbeat(
             "runner",
-            {claim.generation_id: generation_leases.GenerationUpdate(claim.attempts, text=piece, new_tokens=1)},
+            {claim.generation_id: GenerationUpdate(claim.attempts, text=piece, new_tokens=1)},
             5,
         )
     if status:
-        generation_leases.heartbeat(
-            "runner", {claim.generation_id: generation_leases.GenerationUpdate(claim.attempts, status=status)}, 5
-        )
+        generation_leases.heartbeat("runner", {claim.generation_id: GenerationUpdate(claim.attempts, status=status)}, 5)
 
 
 def begin(user: User, text: str = "Hush") -> Conversation:

@@ -24,6 +24,7 @@ from chatsite.services.chat import (
     reruns,
     title_requests,
 )
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.chat.messages import Exchange
 from chatsite.services.chat.title_requests import ClaimedTitle
 from chatsite.services.models.choice import ModelChoice
@@ -43,7 +44,7 @@ def start(user: User, text: str = "How do rainbows form?", **options: Any) -> Ex
 def end_answers(status: Status = Status.DONE) -> None:
     """End all answers, as a runner does."""
     for claim in generation_leases.claim("runner", 10, 60, max_attempts=2):
-        news = generation_leases.GenerationUpdate(claim.attempts, text="By light.", status=status, finish_reason="end")
+        news = GenerationUpdate(claim.attempts, text="By light.", status=status, finish_reason="end")
         generation_leases.heartbeat("runner", {claim.generation_id: news}, 60)
 
 

@@ -38,6 +38,7 @@ from chatsite.services.chat import (
     waiting_messages,
 )
 from chatsite.services.chat.chat_settings import ChatSettings
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.chat.messages import Exchange, NewMessage
 from chatsite.services.chat.waiting_messages import WaitingState
 from chatsite.services.models.choice import ModelChoice
@@ -69,7 +70,7 @@ def send(user: User, conversation: Conversation, text: str = "Two", key: str = "
 def end_answers(status: Status = Status.DONE, text: str = "An answer.") -> None:
     """End all answers, as a runner does."""
     for claim in generation_leases.claim("runner", 10, 60, max_attempts=2):
-        news = generation_leases.GenerationUpdate(claim.attempts, text=text, status=status, finish_reason="end")
+        news = GenerationUpdate(claim.attempts, text=text, status=status, finish_reason="end")
         assert generation_leases.heartbeat("runner", {claim.generation_id: news}, 60) == set()
 
 
@@ -146,7 +147,7 @@ def test_send_now_posts_when_runner_has_stopped(people: People) -> None:
     assert state(turn.conversation) is WaitingState.SENDING
     assert waiting_messages.post_due(LIMITS) == 0
     assert generation_leases.list_held("runner") == {claim.generation_id: True}
-    news = generation_leases.GenerationUpdate(claim.attempts, text="Part", status=Status.STOPPED)
+    news = GenerationUpdate(claim.attempts, text="Part", status=Status.STOPPED)
     generation_leases.heartbeat("runner", {claim.generation_id: news}, 60)
     assert waiting_messages.post_due(LIMITS) == 1
     assert texts(turn.conversation) == ["One", "Part", "Two", ""]
@@ -376,7 +377,7 @@ def test_it_waits_for_all_answers_of_a_comparison(people: People) -> None:
     turn = start(people.alice, compare_with=[ModelChoice("other")])
     send(people.alice, turn.conversation)
     [first, _second] = generation_leases.claim("runner", 10, 60, max_attempts=2)
-    news = generation_leases.GenerationUpdate(first.attempts, text="One.", status=Status.DONE)
+    news = GenerationUpdate(first.attempts, text="One.", status=Status.DONE)
     generation_leases.heartbeat("runner", {first.generation_id: news}, 60)
     assert waiting_messages.post_due(LIMITS) == 0
     picked = comparisons.list_compared(messages.get(people.alice, turn.answer.public_id))[1]

@@ -9,6 +9,7 @@ from chatsite.database import db
 from chatsite.models import Conversation, Status
 from chatsite.services.chat import chat_settings, drafts, generation_leases
 from chatsite.services.chat.chat_settings import ChatSettings
+from chatsite.services.chat.generation_update import GenerationUpdate
 
 
 def test_terminal_uses_conversation_settings(app: Flask) -> None:
@@ -17,7 +18,7 @@ def test_terminal_uses_conversation_settings(app: Flask) -> None:
         terminal = ChatClient(app)
         terminal.ask_question("Hi")
         [claim] = generation_leases.claim("runner", 1, 5, max_attempts=2)
-        news = generation_leases.GenerationUpdate(claim.attempts, "Yes.", 1, status=Status.DONE, finish_reason="end")
+        news = GenerationUpdate(claim.attempts, "Yes.", 1, status=Status.DONE, finish_reason="end")
         generation_leases.heartbeat("runner", {claim.generation_id: news}, 5)
         conversation = db.session.query(Conversation).one()
         chat_settings.update(conversation, told)

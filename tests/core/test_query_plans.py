@@ -31,6 +31,7 @@ from chatsite.services.chat import (
     title_requests,
 )
 from chatsite.services.chat.chat_settings import ChatSettings
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.models import runners
 from chatsite.services.models.choice import ModelChoice
 from chatsite.services.organize import tags, trash
@@ -106,13 +107,11 @@ def daily_life() -> None:
     assert generation_leases.has_work()
     [claim] = generation_leases.claim("runner", 4, 5, max_attempts=2)
     generation_leases.list_held("runner")
-    generation_leases.heartbeat(
-        "runner", {claim.generation_id: generation_leases.GenerationUpdate(1, text="Half", new_tokens=1)}, 5
-    )
+    generation_leases.heartbeat("runner", {claim.generation_id: GenerationUpdate(1, text="Half", new_tokens=1)}, 5)
     generation_progress.take_snapshots({claim.generation_id: 0})
     generations.stop(messages.get(alice, first.answer.public_id))
     report = {"budget": 100, "used": 1, "turns": [[0, "user", 1, True, False]]}
-    done = generation_leases.GenerationUpdate(
+    done = GenerationUpdate(
         1, text=".", new_tokens=1, prompt_report=report, status=Status.FAILED, finish_reason="error"
     )
     generation_leases.heartbeat("runner", {claim.generation_id: done}, 5)
@@ -175,7 +174,7 @@ def name_by_model(alice: User) -> None:
     new = messages.NewConversation("By rule", wants_model_title=True)
     messages.start_conversation(alice, new, messages.NewMessage("Hi", "title"), limits=LIMITS)
     for claim in generation_leases.claim("runner", 9, 5, max_attempts=2):
-        done = generation_leases.GenerationUpdate(claim.attempts, text=".", status=Status.DONE, finish_reason="end")
+        done = GenerationUpdate(claim.attempts, text=".", status=Status.DONE, finish_reason="end")
         generation_leases.heartbeat("runner", {claim.generation_id: done}, 5)
     title_requests.list_pending(alice)
     assert title_requests.has_work()

@@ -14,7 +14,8 @@ from chatsite.services.chat import (
     messages,
     reruns,
 )
-from chatsite.services.chat.generation_leases import ClaimedGeneration, GenerationUpdate
+from chatsite.services.chat.generation_leases import ClaimedGeneration
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.models import catalog, choice
 from chatsite.services.models.catalog import CatalogConfig
 from chatsite.services.models.choice import ModelChoice

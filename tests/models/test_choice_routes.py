@@ -15,6 +15,7 @@ from chatsite.engine.types import GenerationOptions, Request
 from chatsite.models import Conversation, LocalModel, ModelState, Status
 from chatsite.runner.prompt_reports import serialize_prompt_report
 from chatsite.services.chat import generation_leases
+from chatsite.services.chat.generation_update import GenerationUpdate
 from tests.support.web_fixtures import HTMX_HEADERS, WebClient, message_ids
 
 SMOL, BLENDER = "smollm2-135m-instruct", "blenderbot-400m-distill"
@@ -52,7 +53,7 @@ def answer_with_report(app: Flask) -> Answer:
                 build_report(Request(1, claim.messages, GenerationOptions(seed=1))), claim.messages
             )
             report["options"] |= options
-            news = generation_leases.GenerationUpdate(claim.attempts, text, 2, report, status, reason)
+            news = GenerationUpdate(claim.attempts, text, 2, report, status, reason)
             generation_leases.heartbeat("runner", {claim.generation_id: news}, 5)
             db.session.remove()
 
@@ -271,7 +272,7 @@ def test_context_boundary_of_single_turn_model(app: Flask, alice: WebClient) -> 
             }
             early = [[0, "user", 2, False, False], [1, "assistant", 2, False, False]] if len(claim.messages) > 1 else []
             report["turns"] = [*early, *report["turns"]]
-            news = generation_leases.GenerationUpdate(claim.attempts, text, 2, report, Status.DONE, "end")
+            news = GenerationUpdate(claim.attempts, text, 2, report, Status.DONE, "end")
             generation_leases.heartbeat("runner", {claim.generation_id: news}, 5)
             db.session.remove()
         page = alice.get(f"/conversations/{conversation}").text

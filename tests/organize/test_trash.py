@@ -12,6 +12,7 @@ from chatsite.errors import ConversationNotFoundError, NotFoundError, UndoExpire
 from chatsite.models import Chunk, Conversation, ConversationTag, Generation, Message, Status, Undo
 from chatsite.services import undo
 from chatsite.services.chat import conversations, generation_leases, message_tree, messages
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.chat.messages import Exchange
 from chatsite.services.organize import tags, trash
 from chatsite.services.pagination import EPOCH
@@ -24,9 +25,7 @@ def start(people: People, text: str = "Hi") -> Exchange:
         people.alice, messages.NewConversation(text), messages.NewMessage(text, text), limits=LIMITS
     )
     for claim in generation_leases.claim("runner", 9, 5, max_attempts=2):
-        news = generation_leases.GenerationUpdate(
-            claim.attempts, text="Hello", new_tokens=1, status=Status.DONE, finish_reason="end"
-        )
+        news = GenerationUpdate(claim.attempts, text="Hello", new_tokens=1, status=Status.DONE, finish_reason="end")
         generation_leases.heartbeat("runner", {claim.generation_id: news}, 5)
     return turn
 
@@ -82,15 +81,13 @@ def test_trashing_stops_running_answers(people: People) -> None:
     )
     # The runner takes one of them, and the others wait.
     [claim] = generation_leases.claim("runner", 1, 5, max_attempts=2)
-    generation_leases.heartbeat(
-        "runner", {claim.generation_id: generation_leases.GenerationUpdate(1, text="Half", new_tokens=1)}, 5
-    )
+    generation_leases.heartbeat("runner", {claim.generation_id: GenerationUpdate(1, text="Half", new_tokens=1)}, 5)
     trash.move_to_trash(people.alice, [waits.conversation.public_id, writes.conversation.public_id])
     found = {row.conversation.title: row for row in db.session.scalars(select(Message)) if row.generation}
     assert [found[title].status for title in ("Waits", "Writes")] == [Status.STOPPED] * 2
     assert {row.text for row in found.values()} == {"Half", ""}
     assert generation_leases.heartbeat(
-        "runner", {claim.generation_id: generation_leases.GenerationUpdate(1, text=" lost", new_tokens=1)}, 5
+        "runner", {claim.generation_id: GenerationUpdate(1, text=" lost", new_tokens=1)}, 5
     )
     kept = db.session.get_one(Message, stays.answer.id).generation
     assert kept

@@ -17,6 +17,7 @@ from werkzeug.routing import BuildError, Rule
 from chatsite.database import db
 from chatsite.models import Status
 from chatsite.services.chat import generation_leases
+from chatsite.services.chat.generation_update import GenerationUpdate
 from tests.conftest import close_app, make_app
 from tests.support.web_fixtures import WebClient
 
@@ -95,7 +96,7 @@ def _talk(app: Flask, client: FlaskClient, status: Status | None) -> list[str]:
     conversation = client.post("/messages", data={"text": "Hello"}).headers["Location"].rpartition("/")[2]
     with app.app_context():
         for claim in generation_leases.claim("runner", 1, 60, max_attempts=2) if status else []:
-            news = generation_leases.GenerationUpdate(
+            news = GenerationUpdate(
                 claim.attempts, text="An *answer*.\n\nAnd", new_tokens=2, status=status, finish_reason="end"
             )
             generation_leases.heartbeat("runner", {claim.generation_id: news}, 60)

@@ -99,6 +99,14 @@ def test_answers_that_show_something(source: str) -> None:
     assert not is_blank(source)
 
 
+def test_long_text_of_marks_is_not_parsed_to_see_whether_it_is_blank() -> None:
+    """Each of them would cost a worker seconds."""
+    assert is_blank("#\n" * 100)
+    assert not is_blank("#\n" * 49_000)
+    assert not is_blank("> " * 49_000)
+    assert is_blank("\u200b" * 100_000)
+
+
 def test_text_around_a_position_is_parsed_alone() -> None:
     source = "\n\n".join(f"Paragraph **{number}** of many." for number in range(10_000))
     around = text_around(source, source.index("**5000**"))

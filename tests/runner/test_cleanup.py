@@ -15,6 +15,7 @@ from chatsite.models import Conversation, Status
 from chatsite.runner.cleanup import Cleanup
 from chatsite.services.accounts import users
 from chatsite.services.chat import conversations, generation_leases, messages
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.organize import tags, trash
 from tests.conftest import LIMITS
 
@@ -77,9 +78,9 @@ def test_no_file_contains_permanently_deleted_text(app_context: Flask, tmp_path:
         )
         [claim] = generation_leases.claim("runner", 1, 5, max_attempts=2)
         generation_leases.heartbeat(
-            "runner", {claim.generation_id: generation_leases.GenerationUpdate(1, text=WORDS * 90, new_tokens=1)}, 5
+            "runner", {claim.generation_id: GenerationUpdate(1, text=WORDS * 90, new_tokens=1)}, 5
         )
-        end = generation_leases.GenerationUpdate(1, text=".", new_tokens=1, status=Status.DONE, finish_reason="end")
+        end = GenerationUpdate(1, text=".", new_tokens=1, status=Status.DONE, finish_reason="end")
         generation_leases.heartbeat("runner", {claim.generation_id: end}, 5)
         conversations.rename(turn.conversation, f"{WORDS} again {number}")
     names = [row.public_id for row in conversations.list_page(alice).items]

@@ -19,6 +19,7 @@ from chatsite.services.chat import (
     messages,
     reruns,
 )
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.search import indexes, search
 from chatsite.services.search.search import Sort
 from chatsite.services.transfer import user_merge
@@ -34,13 +35,11 @@ def test_question_indexed_immediately_and_answer_when_finished(people: People) -
     [claim] = generation_leases.claim("runner", 1, 5, max_attempts=2)
     generation_leases.heartbeat(
         "runner",
-        {claim.generation_id: generation_leases.GenerationUpdate(claim.attempts, text="In the oven", new_tokens=1)},
+        {claim.generation_id: GenerationUpdate(claim.attempts, text="In the oven", new_tokens=1)},
         5,
     )
     assert found(people.alice, "oven") == []
-    done = generation_leases.GenerationUpdate(
-        claim.attempts, text=".", new_tokens=1, status=Status.DONE, finish_reason="end"
-    )
+    done = GenerationUpdate(claim.attempts, text=".", new_tokens=1, status=Status.DONE, finish_reason="end")
     generation_leases.heartbeat("runner", {claim.generation_id: done}, 5)
     assert found(people.alice, "oven") == ["In the oven."]
     assert search.search(people.alice, "oven").messages[0].id == turn.answer.id
@@ -51,7 +50,7 @@ def test_retry_removes_old_text_from_index(people: People) -> None:
         people.alice, messages.NewConversation("Hi"), messages.NewMessage("Hi", "t1"), limits=LIMITS
     )
     [claim] = generation_leases.claim("runner", 1, 5, max_attempts=2)
-    failed = generation_leases.GenerationUpdate(
+    failed = GenerationUpdate(
         claim.attempts, text="First words", new_tokens=1, status=Status.FAILED, finish_reason="error"
     )
     generation_leases.heartbeat("runner", {claim.generation_id: failed}, 5)

@@ -32,6 +32,7 @@ from chatsite.services.chat import (
     messages,
     reruns,
 )
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.organize import trash
 from chatsite.services.sharing import shares
 from chatsite.services.throttles import Rate
@@ -42,7 +43,7 @@ def answer(text: str, status: Status = Status.DONE) -> None:
     """Have the oldest waiting question answered."""
     [claim] = generation_leases.claim("runner", 1, 5, max_attempts=2)
     report = {"turns": [[0, "user", 1, True, False]], "budget": 9, "used": 1}
-    done = generation_leases.GenerationUpdate(
+    done = GenerationUpdate(
         claim.attempts, text=text, new_tokens=2, prompt_report=report, status=status, finish_reason="end"
     )
     generation_leases.heartbeat("runner", {claim.generation_id: done}, 5)

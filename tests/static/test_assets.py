@@ -69,7 +69,9 @@ def test_scripts_on_demand_are_imported_by_hashed_urls(alice: WebClient) -> None
             assert "immutable" in response.headers["Cache-Control"]
             assert not re.search(r"^\s*//", response.text, re.MULTILINE)
             # What is loaded on demand may import more.
-            imported = {urljoin(address, each) for each in re.findall(r'(?:import\(|from )"([^"]+)"', response.text)}
+            imports = re.findall(r'(?:import\(|from )"([^"]+)"', response.text)
+            lazy = re.findall(r'lazy\("([^"]+)"\)', response.text)
+            imported = {urljoin(address, each) for each in [*imports, *(f"js/{ON_DEMAND}/{name}.js" for name in lazy)]}
             waiting += imported - known
             known |= imported
         found |= {re.sub(r"\.\w{8}\.", ".", each).rpartition("/")[2] for each in known}

@@ -18,6 +18,7 @@ from chatsite.errors import AnswerRunningError
 from chatsite.models import Status
 from chatsite.services.accounts import users
 from chatsite.services.chat import conversations, generation_leases, message_pages, message_tree, messages
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.chat.generations import QueueLimits
 from tests.support.reference_model import ModelConversation, ModelNode, ModelSite
 
@@ -199,7 +200,7 @@ class ConversationRules(RuleBasedStateMachine):
             seen = [(above.role, above.text) for above in list(node.iter_ancestors())[:0:-1] if above.text]
             assert [(turn.role, turn.text) for turn in claim.messages] == seen
             node.text, node.is_pending = f"Answer {next(unique_numbers)} to {seen[-1][1]}", False
-            done_now = generation_leases.GenerationUpdate(
+            done_now = GenerationUpdate(
                 claim.attempts, text=node.text, new_tokens=2, status=Status.DONE, finish_reason="end"
             )
             assert generation_leases.heartbeat("runner", {claim.generation_id: done_now}, 60) == set()

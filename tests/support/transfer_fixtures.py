@@ -17,6 +17,7 @@ from chatsite.models import Conversation, Import, ImportOutcome, Message, Status
 from chatsite.runner import import_worker
 from chatsite.services.chat import chat_settings, conversations, generation_leases, message_pages, messages, ratings
 from chatsite.services.chat.chat_settings import ChatSettings
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.models.choice import ModelChoice
 from chatsite.services.organize import tags
 from chatsite.services.personas import personas
@@ -79,7 +80,7 @@ def list_shown_texts(conversation: Conversation) -> list[str]:
 def finish_answers(text: str, status: Status = Status.DONE, report: Mapping[str, Any] | None = None) -> None:
     """Finish all queued answers."""
     for claim in generation_leases.claim("runner", 9, 60, max_attempts=2):
-        update = generation_leases.GenerationUpdate(
+        update = GenerationUpdate(
             claim.attempts,
             text=text,
             new_tokens=3,

@@ -16,7 +16,8 @@ from chatsite.database import db
 from chatsite.engine.types import ModelStatus
 from chatsite.models import RequestedAction, Status
 from chatsite.services.chat import generation_leases
-from chatsite.services.chat.generation_leases import ClaimedGeneration, GenerationUpdate
+from chatsite.services.chat.generation_leases import ClaimedGeneration
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.models import catalog, status
 from chatsite.services.models.status import WeightsStatus
 
@@ -96,9 +97,7 @@ def finish_answers(app: Flask) -> Callable[..., None]:
     def finish_all(text: str = "An answer.", status: Status = Status.DONE, reason: str = "end") -> None:
         with app.app_context():
             for claim in generation_leases.claim("runner", 100, 5, max_attempts=2):
-                update = generation_leases.GenerationUpdate(
-                    claim.attempts, text=text, new_tokens=2, status=status, finish_reason=reason
-                )
+                update = GenerationUpdate(claim.attempts, text=text, new_tokens=2, status=status, finish_reason=reason)
                 generation_leases.heartbeat("runner", {claim.generation_id: update}, 5)
             db.session.remove()
 
@@ -187,7 +186,7 @@ def create_answer(alice: WebClient, text: str = "Hello") -> str:
 def iter_stream_events(
     alice: WebClient, message_id: str, last_event_id: str = "", announced: int = 0
 ) -> Generator[str]:
-    """Yield the events of an event stream."""
+    """Yield the events of an event stream, without the comments that keep it open while nothing happens."""
     headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
     response = alice.client.get(f"/messages/{message_id}/stream?announced={announced}", headers=headers, buffered=False)
     assert response.mimetype == "text/event-stream"
@@ -198,6 +197,7 @@ def iter_stream_events(
             buffer += data.decode() if isinstance(data, bytes) else data
             while "\n\n" in buffer:
                 event, _, buffer = buffer.partition("\n\n")
-                yield event
+                if not event.startswith(":"):
+                    yield event
     finally:
         response.close()

@@ -133,7 +133,7 @@ def test_running_answer_is_exported_as_interrupted(people: People) -> None:
     [claim] = t.generation_leases.claim("runner", 1, 60, max_attempts=2)
     assert t.export_native(people.alice) == waiting
     for text in ("What is ", "written so far"):
-        update = t.generation_leases.GenerationUpdate(claim.attempts, text=text, new_tokens=2)
+        update = t.GenerationUpdate(claim.attempts, text=text, new_tokens=2)
         t.generation_leases.heartbeat("runner", {claim.generation_id: update}, 60)
     labels = AuthorLabels("You", "Assistant")
     conversation_id = turn.conversation.id

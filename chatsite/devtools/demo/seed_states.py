@@ -16,7 +16,8 @@ from chatsite.engine.types import ModelStatus
 from chatsite.errors import ChatsiteError, ImportCrashedError, as_error
 from chatsite.models import Conversation, ImportOutcome, ModelState, RunnerState, Status, User
 from chatsite.services.chat import generation_leases, messages
-from chatsite.services.chat.generation_leases import ClaimedGeneration, GenerationUpdate
+from chatsite.services.chat.generation_leases import ClaimedGeneration
+from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.chat.generations import QueueLimits
 from chatsite.services.models import catalog, runners, status
 from chatsite.services.models.choice import ModelChoice

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import delete, insert, select
 
 from chatsite.database import WriteSession
 from chatsite.models import Chunk, Generation
-
-if TYPE_CHECKING:
-    from chatsite.services.chat.generation_leases import GenerationUpdate
+from chatsite.services.chat.generation_update import GenerationUpdate
 
 
 def store(tx: WriteSession, rows: Mapping[int, Generation], updates: Mapping[int, GenerationUpdate]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy import delete, select, update
 
@@ -20,6 +19,7 @@ from chatsite.services import leases
 from chatsite.services.chat import claim_selection, generation_chunks, generation_reaping, generations, message_tree
 from chatsite.services.chat.claim_selection import RunnerModels, Selected
 from chatsite.services.chat.generation_reaping import RUNNING
+from chatsite.services.chat.generation_update import GenerationUpdate
 
 # More turns than any prompt holds; reading all of a very long conversation would make its answers slow.
 MAX_PROMPT_MESSAGES = 400
@@ -50,46 +50,6 @@ class ClaimedGeneration:
     kept_chars: int = 0
     endpoint: str = ""
     refusal: ChatsiteError | None = None
-
-
-@dataclass
-class GenerationUpdate:
-    """The news of one generation since the last write of its runner; each part may be empty.
-
-    With `is_provisional`, `text` replaces all that the generation wrote before; otherwise `text` is appended.
-    `reasoning` is what the model thought before that, and is appended; `reasoning_tokens` of the `new_tokens` are its.
-    `status` is set when the generation is finished, with `finish_reason` and, if it failed, `error`. With `seq`, the
-    number of the chunk that the text becomes, the same update may be stored twice and counts once: after a broken
-    connection nobody knows whether the last write was committed.
-    """
-
-    attempts: int
-    text: str = ""
-    new_tokens: int = 0
-    prompt_report: dict[str, Any] | None = None
-    status: Status | None = None
-    finish_reason: str = ""
-    error: ChatsiteError | None = None
-    is_provisional: bool = False
-    seq: int = 0
-    reasoning: str = ""
-    reasoning_tokens: int = 0
-    is_restart: bool = False
-
-    def restart(self) -> None:
-        """Drop all that was written: of this update, and with `is_restart` what is stored of the generation."""
-        self.text, self.reasoning, self.new_tokens, self.reasoning_tokens = "", "", 0, 0
-        self.is_provisional = self.is_restart = True
-
-    @property
-    def is_empty(self) -> bool:
-        """Return whether there is nothing to store."""
-        return not (self.makes_chunk or self.new_tokens or self.prompt_report or self.status)
-
-    @property
-    def makes_chunk(self) -> bool:
-        """Return whether there is text to store, of the answer or of the reasoning."""
-        return bool(self.text or self.reasoning or self.is_provisional)
 
 
 def claim(  # noqa: PLR0913 Whose lease, of what, how much, and for how long.

@@ -40,6 +40,8 @@ ON_DEMAND = "on_demand"
 SCRIPT_BUNDLES = {"app.js", "public.js"}
 BUNDLE_TYPES = {".css": "text/css", ".js": "text/javascript"}
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+# What a bundle imports lies beside it, where all assets do; the way there is said once.
+LAZY_IMPORT = f"const lazy=(name)=>import(`./js/{ON_DEMAND}/${{name}}.js`);"
 IMPORTED_SCRIPT = re.compile(r'import\("\./(js/on_demand/\w+\.js)"\)')
 NEIGHBOR_SCRIPT = re.compile(r'((?:from |import[ (])"\./)(\w+\.js)"')
 CSS_URL = re.compile(r'url\("(?!data:)([^"]+)"\)')
@@ -69,9 +71,8 @@ def build_bundle(folder: Path, bundle: str, url: Callable[[str], str]) -> str:
         return CSS_ICON.sub(lambda match: icon_urls[match[1]], _strip_indentation(COMMENT.sub("", text)))
     if bundle in SCRIPT_BUNDLES:
         scripts = "".join(f"()=>{{{strip_comments(text)}}}," for text in texts)
-        text = f"for(const run of[{scripts}])try{{run()}}catch(e){{reportError(e)}}\n"
-        # Relative to the bundle, which lies where all assets do.
-        return IMPORTED_SCRIPT.sub(lambda match: f'import("./{url(match[1])}")', text)
+        text = f"{LAZY_IMPORT}for(const run of[{scripts}])try{{run()}}catch(e){{reportError(e)}}\n"
+        return IMPORTED_SCRIPT.sub(lambda match: f'lazy("{Path(url(match[1])).stem}")', text)
     return "\n".join(texts)
 
 

@@ -14,6 +14,7 @@ from chatsite.database import db
 from chatsite.models import Conversation, Status
 from chatsite.services.chat import chat_settings, generation_leases
 from chatsite.services.chat.chat_settings import ChatSettings
+from chatsite.services.chat.generation_update import GenerationUpdate
 from tests.support.web_fixtures import HTMX_HEADERS, WebClient, visible_text
 
 Answer = Callable[..., None]
@@ -148,7 +149,7 @@ def test_prompt_report_shows_instructions(app: Flask, alice: WebClient) -> None:
     with app.app_context():
         [claim] = generation_leases.claim("runner", 1, 5, max_attempts=2)
         report = {"budget": 100, "used": 9, "turns": [[0, "user", 1, True, False]], "persona": True}
-        news = generation_leases.GenerationUpdate(claim.attempts, "Yes.", 1, report, Status.DONE, "end")
+        news = GenerationUpdate(claim.attempts, "Yes.", 1, report, Status.DONE, "end")
         generation_leases.heartbeat("runner", {claim.generation_id: news}, 5)
         db.session.remove()
     [message] = re.findall(r'href="(/messages/[\w-]{16}/prompt-report)"', alice.get(begun).text)
@@ -186,7 +187,7 @@ def finish_with_options(app: Flask, options: dict[str, float]) -> None:
     with app.app_context():
         [claim] = generation_leases.claim("runner", 1, 5, max_attempts=2)
         report = {"budget": 100, "used": 9, "turns": [[0, "user", 1, True, False]], "options": options}
-        news = generation_leases.GenerationUpdate(claim.attempts, "Yes.", 1, report, Status.DONE, "end")
+        news = GenerationUpdate(claim.attempts, "Yes.", 1, report, Status.DONE, "end")
         generation_leases.heartbeat("runner", {claim.generation_id: news}, 5)
         db.session.remove()
 

@@ -16,6 +16,7 @@ from chatsite.errors import as_error
 from chatsite.models import Status
 from chatsite.runner.prompt_reports import serialize_prompt_report
 from chatsite.services.chat import generation_leases
+from chatsite.services.chat.generation_update import GenerationUpdate
 from tests.support.web_fixtures import HTMX_HEADERS, WebClient, message_ids
 
 Answer = Callable[..., None]
@@ -33,7 +34,7 @@ def answer_with_report(app: Flask) -> Answer:
             report = (
                 serialize_prompt_report(build_report(Request(1, claim.messages, options)), claim.messages) | changes
             )
-            news = generation_leases.GenerationUpdate(claim.attempts, text, 2, report, Status.DONE, "end")
+            news = GenerationUpdate(claim.attempts, text, 2, report, Status.DONE, "end")
             generation_leases.heartbeat("runner", {claim.generation_id: news}, 5)
             db.session.remove()
 
@@ -198,7 +199,7 @@ def test_generation_error_is_escaped(app: Flask, alice: WebClient) -> None:
     conversation = alice.start_conversation("Hello")
     with app.app_context():
         [claim] = generation_leases.claim("runner", 1, 5, max_attempts=2)
-        news = generation_leases.GenerationUpdate(
+        news = GenerationUpdate(
             claim.attempts, status=Status.FAILED, finish_reason="error", error=as_error(f"{HOSTILE} 100%")
         )
         generation_leases.heartbeat("runner", {claim.generation_id: news}, 5)
