@@ -31,7 +31,7 @@ function columnUrl(event) {
 function prepare({ movementX, movementY }) {
   if (!movementX && !movementY) return;
   removeEventListener("pointermove", prepare);
-  import("./js/on_demand/page_ahead.js");
+  import("./js/on_demand/page_ahead.js").catch(() => {});
 }
 on("pointermove", prepare);
 

@@ -61,7 +61,6 @@ def test_every_file_is_tried_and_the_terminal_says_what_was_left_out(
     assert printed.out.splitlines() == [
         "conversations.json: 2 imported, 0 with new messages, 0 already there, 0 skipped",
         "  Media and files cannot be imported yet and are only mentioned in the text: 2 images.",
-        "  Left out, because only questions and answers are imported: 2 reasoning steps.",
     ]
     monkeypatch.setenv("LC_ALL", "es_ES.UTF-8")
     with pytest.raises(ChatsiteError) as refused:

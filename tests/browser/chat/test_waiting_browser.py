@@ -108,7 +108,7 @@ def test_after_stop_it_stays_until_one_decides(new_visitor: Callable[..., Browse
     send_question(page, "/slow " + " ".join(f"w{number}" for number in range(700)))
     expect(page.locator(".prose")).to_contain_text("w3")
     press_enter(page, "/say Next.")
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.locator("#waiting .status-note")).to_have_text("Not sent, because the answer was not finished")
     expect(page.locator("#announcer")).to_contain_text("Your next message was not sent.")
     page.get_by_role("button", name="Send now").click()
