@@ -44,13 +44,20 @@ def current_time() -> ColumnElement[datetime]:
     return literal(utcnow(), UTCDateTime())
 
 
+def read_time() -> datetime:
+    """Return the time in UTC by the clock that all hosts share, as a value; on PostgreSQL that is a query."""
+    if db.engine.dialect.name == "postgresql":
+        return db.session.scalars(select(current_time())).one()
+    return utcnow()
+
+
 def measure_clock_offset() -> float | None:
     """Return by how many seconds this machine's clock is ahead of the database server's; None without a server."""
     if db.engine.dialect.name != "postgresql":
         return None
     db.session.rollback()
     before = utcnow()
-    server_time = db.session.scalars(select(current_time())).one()
+    server_time = read_time()
     after = utcnow()
     db.session.rollback()
     return (before + (after - before) / 2 - server_time).total_seconds()

@@ -15,7 +15,7 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import load_only
 
-from chatsite.database import WriteSession, db, utcnow
+from chatsite.database import WriteSession, db
 from chatsite.errors import ChatsiteError
 from chatsite.models import EndpointState, Generation, Runner, Status, StoredEndpoint
 from chatsite.services import leases
@@ -170,7 +170,8 @@ def _find_unknown(models: RunnerModels) -> RunnerModels:
     They were just added, so that it will, or are in the settings of another runner, which may be restarting.
     """
     is_somebodys = StoredEndpoint.is_added | (
-        StoredEndpoint.found_at.is_(None) & (StoredEndpoint.checked_at > utcnow() - MAX_CHECK_AGE)
+        StoredEndpoint.found_at.is_(None)
+        & ~leases.has_expired(StoredEndpoint.checked_at, MAX_CHECK_AGE.total_seconds())
     )
     names = frozenset(db.session.scalars(select(StoredEndpoint.name).where(is_somebodys))) - models.endpoints
     return RunnerModels(endpoints=names, reached=names)

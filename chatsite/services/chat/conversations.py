@@ -22,7 +22,7 @@ from chatsite.errors import (
 )
 from chatsite.models import AnonymousUser, Conversation, ConversationTag, Tag, TitleSource, Undo, User, Visitor
 from chatsite.models.conversation import ARCHIVED_CONDITION, LISTED_CONDITION, MAX_TITLE_CHARS
-from chatsite.services import undo
+from chatsite.services import leases, undo
 from chatsite.services.ownership import find_owned
 from chatsite.services.pagination import Page, decode_cursor, encode_cursor, page_by_time
 from chatsite.visible_text import visible_line
@@ -115,7 +115,7 @@ def list_archived(user: Visitor, before: str | None = None, size: int = PAGE_SIZ
 def visible_clause() -> ColumnElement[bool]:
     """Return the SQL condition that a conversation is neither in the trash nor expired."""
     return Conversation.deleted_at.is_(None) & (
-        Conversation.expires_at.is_(None) | (Conversation.expires_at > utcnow())
+        Conversation.expires_at.is_(None) | (Conversation.expires_at > leases.current_time())
     )
 
 
@@ -231,13 +231,15 @@ def rename(conversation: Conversation, title: str) -> Undo:
 def touch(tx: WriteSession, conversation: Conversation, used_at: datetime | None = None) -> None:
     """Set the time of last use of a conversation to now, or to `used_at`, and renew the lifetime of a temporary chat.
 
-    Who uses it has seen it.
+    Who uses it has seen it. Hosts whose clocks differ must agree on when a temporary chat is over.
 
     The links to its tags store the same time, so that the list of a tag is sorted without a join.
     """
-    conversation.updated_at = conversation.read_at = used_at or utcnow()
-    if conversation.expires_at is not None:
-        conversation.expires_at = conversation.updated_at + TEMPORARY_LIFETIME
+    is_temporary = conversation.expires_at is not None
+    used_at = used_at or (leases.read_time() if is_temporary else utcnow())
+    conversation.updated_at = conversation.read_at = used_at
+    if is_temporary:
+        conversation.expires_at = used_at + TEMPORARY_LIFETIME
     tag_links = update(ConversationTag).where(ConversationTag.conversation_id == conversation.id)
     tx.execute(tag_links.values(updated_at=conversation.updated_at))
 

@@ -9,10 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 
-from chatsite.database import WriteSession, db, utcnow, write_transaction
+from chatsite.database import WriteSession, db, write_transaction
 from chatsite.errors import AnswerRunningError, CannotRerunError, ConversationNotFoundError, NotFoundError
 from chatsite.models import Conversation, Message, Role, TitleRequest, TitleSource, User, Visitor
 from chatsite.models.conversation import MAX_TITLE_CHARS
+from chatsite.services import leases
 from chatsite.services.chat import (
     chat_settings,
     comparisons,
@@ -78,7 +79,7 @@ def start_conversation(
                 user_id=user_id, title=new.title[:MAX_TITLE_CHARS], idempotency_key=message.stored_key
             )
             conversation.title_source = TitleSource.RULE
-            conversation.expires_at = utcnow() if new.is_temporary else None
+            conversation.expires_at = leases.read_time() if new.is_temporary else None
             _set_model(conversation, choice)
             if new.settings:
                 chat_settings.apply_to(conversation, new.settings)

@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
 
-from chatsite.database import WriteSession, db, truncate_wal, utcnow, vacuum_database, write_transaction
+from chatsite.database import WriteSession, db, truncate_wal, vacuum_database, write_transaction
 from chatsite.errors import NotTemporaryError
 from chatsite.models import Conversation, Message
 from chatsite.models.conversation import new_public_id
+from chatsite.services import leases
 from chatsite.services.chat import conversations
 from chatsite.services.pagination import BATCH_SIZE
 
@@ -37,8 +38,10 @@ def expire_soon(conversation: Conversation) -> None:
 
     Does nothing to a permanent conversation. Raises ConversationNotFoundError.
     """
-    grace_end = utcnow() + LEAVE_GRACE
-    if conversation.expires_at is not None and conversation.expires_at > grace_end:
+    if conversation.expires_at is None:
+        return
+    grace_end = leases.read_time() + LEAVE_GRACE
+    if conversation.expires_at > grace_end:
         _set_expiry(conversation, grace_end)
 
 
@@ -66,7 +69,8 @@ def delete_expired(max_conversations: int = DEFAULT_BATCH_SIZE) -> bool:
     The rows stay, emptied, until the database file was rewritten without their contents: a cleanup that could not do
     so, or died before, is then repeated.
     """
-    expired = select(Conversation.id).where(Conversation.expires_at <= utcnow()).order_by(Conversation.expires_at)
+    has_expired = Conversation.expires_at <= leases.current_time()
+    expired = select(Conversation.id).where(has_expired).order_by(Conversation.expires_at)
     ids = db.session.scalars(expired.limit(max_conversations)).all()
     if not all(_empty_if_expired(conversation_id) for conversation_id in ids):
         return True
@@ -75,14 +79,16 @@ def delete_expired(max_conversations: int = DEFAULT_BATCH_SIZE) -> bool:
     if not ids or not vacuum_database():
         return False
     with write_transaction() as tx:
-        tx.execute(delete(Conversation).where(Conversation.id.in_(ids), Conversation.expires_at <= utcnow()))
+        gone = delete(Conversation).where(Conversation.id.in_(ids), Conversation.expires_at <= leases.current_time())
+        tx.execute(gone.execution_options(synchronize_session=False))
     return len(ids) == max_conversations
 
 
 def _empty_if_expired(conversation_id: int) -> bool:
     """Delete a batch of the contents of an expired conversation. Returns whether none of its messages are left."""
     with write_transaction() as tx:
-        query = select(Conversation).where(Conversation.id == conversation_id, Conversation.expires_at <= utcnow())
+        has_expired = Conversation.expires_at <= leases.current_time()
+        query = select(Conversation).where(Conversation.id == conversation_id, has_expired)
         conversation = tx.scalar(query.with_for_update().execution_options(populate_existing=True))
         return _delete_contents(tx, conversation) if conversation else True
 
@@ -104,7 +110,8 @@ def _delete_contents(tx: WriteSession, conversation: Conversation) -> bool:
     )
     conversation.persona, conversation.instructions, conversation.generation_options = None, None, None
     conversation.public_id = new_public_id()
-    conversation.expires_at = min(conversation.expires_at or utcnow(), utcnow())
+    now = leases.read_time()
+    conversation.expires_at = min(conversation.expires_at or now, now)
     return len(ids) < BATCH_SIZE
 
 

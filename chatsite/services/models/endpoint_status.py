@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import delete, select, update
 
-from chatsite.database import WriteSession, db, utcnow, write_transaction
+from chatsite.database import WriteSession, db, write_transaction
 from chatsite.engine.catalog.endpoints import Endpoint, RemoteModel
 from chatsite.errors import ChatsiteError
 from chatsite.models import EndpointDiscovery, EndpointState, StoredEndpoint
@@ -78,7 +78,7 @@ def claim_discovery() -> bool:
         mine = update(EndpointDiscovery).where(
             EndpointDiscovery.id == DISCOVERY_ID,
             EndpointDiscovery.finished_at.is_(None),
-            EndpointDiscovery.requested_at > utcnow() - MAX_LOOKING,
+            ~leases.has_expired(EndpointDiscovery.requested_at, MAX_LOOKING.total_seconds()),
             EndpointDiscovery.claimed_at.is_(None)
             | leases.has_expired(EndpointDiscovery.claimed_at, DISCOVERY_LEASE_SECONDS),
         )
@@ -87,9 +87,8 @@ def claim_discovery() -> bool:
 
 def has_discovery_request() -> bool:
     """Return whether a look for servers is requested and not over."""
-    query = select(EndpointDiscovery.id).where(
-        EndpointDiscovery.finished_at.is_(None), EndpointDiscovery.requested_at > utcnow() - MAX_LOOKING
-    )
+    is_over = leases.has_expired(EndpointDiscovery.requested_at, MAX_LOOKING.total_seconds())
+    query = select(EndpointDiscovery.id).where(EndpointDiscovery.finished_at.is_(None), ~is_over)
     return db.session.scalar(query) is not None
 
 
@@ -99,8 +98,8 @@ def finish_discovery(config: CatalogConfig, found: Sequence[tuple[Endpoint, Endp
     Servers that are not there any more are forgotten, unless they were added.
     """
     configured = {endpoint.name: endpoint.url for endpoint in load_configured(config)}
-    now = utcnow()
     with write_transaction() as tx:
+        now = leases.read_time()
         tx.execute(update(StoredEndpoint).values(found_at=None))
         for endpoint, facts in found:
             if configured.get(endpoint.name, endpoint.url) != endpoint.url:
@@ -128,7 +127,7 @@ def save_failure(endpoint: Endpoint, error: ChatsiteError) -> None:
     with write_transaction() as tx:
         row = _get_or_add(tx, endpoint)
         row.state, row.error = EndpointState.FAILED, error
-        row.checked_at, row.check_requested = utcnow(), False
+        row.checked_at, row.check_requested = leases.read_time(), False
 
 
 def save_capabilities(name: str, capabilities: Mapping[str, Any]) -> None:
@@ -163,7 +162,7 @@ def _apply_facts(row: StoredEndpoint, endpoint: Endpoint, facts: EndpointFacts) 
         if model.id.isprintable() and len(f"{row.name}/{model.id}") <= MAX_MODEL_NAME_CHARS
     )
     row.models = [asdict(model) for model in fits][:MAX_STORED_MODELS]
-    row.checked_at, row.check_requested = utcnow(), False
+    row.checked_at, row.check_requested = leases.read_time(), False
 
 
 def _get_or_add(tx: WriteSession, endpoint: Endpoint) -> StoredEndpoint:

@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
 
-from chatsite.database import WriteSession, db, utcnow, write_transaction
+from chatsite.database import WriteSession, db, write_transaction
 from chatsite.engine.catalog.catalog import CatalogEntry
 from chatsite.engine.catalog.endpoints import Endpoint, RemoteModel, load_endpoints, make_entry
 from chatsite.errors import ChatsiteError, EndpointConfiguredError, EndpointNotFoundError
 from chatsite.models import EndpointDiscovery, EndpointState, StoredEndpoint
+from chatsite.services import leases
 from chatsite.services.models.catalog_config import CatalogConfig
 
 # A look takes a few seconds; nobody waits longer for a runner that does not come.
@@ -78,7 +79,7 @@ class EndpointCard:
     def blocked_until(self) -> datetime | None:
         """The time until which it is not asked for answers, if that is to come."""
         until = self.stored.blocked_until if self.stored else None
-        return until if until and until > utcnow() else None
+        return until if until and until > leases.read_time() else None
 
     @property
     def models(self) -> tuple[RemoteModel, ...]:
@@ -164,18 +165,18 @@ def get_discovery_status() -> DiscoveryStatus:
     row = db.session.get(EndpointDiscovery, DISCOVERY_ID)
     if row is None:
         return DiscoveryStatus()
-    is_looking = row.is_in_progress and row.requested_at > utcnow() - MAX_LOOKING
+    is_looking = row.is_in_progress and row.requested_at > leases.read_time() - MAX_LOOKING
     return DiscoveryStatus(is_looking, row.finished_at)
 
 
 def request_discovery() -> None:
     """Ask the runners to look for servers on this computer. Raises the StorageError of the write."""
     with write_transaction() as tx:
-        row = tx.get(EndpointDiscovery, DISCOVERY_ID, with_for_update=True)
+        row, now = tx.get(EndpointDiscovery, DISCOVERY_ID, with_for_update=True), leases.read_time()
         if row is None:
-            tx.add(EndpointDiscovery(id=DISCOVERY_ID, requested_at=utcnow()))
-        elif not row.is_in_progress or row.requested_at <= utcnow() - MAX_LOOKING:
-            row.requested_at, row.claimed_at, row.finished_at = utcnow(), None, None
+            tx.add(EndpointDiscovery(id=DISCOVERY_ID, requested_at=now))
+        elif not row.is_in_progress or row.requested_at <= now - MAX_LOOKING:
+            row.requested_at, row.claimed_at, row.finished_at = now, None, None
 
 
 def request_check(config: CatalogConfig, name: str) -> None:

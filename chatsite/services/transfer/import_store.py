@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, insert, select, text, update
 from chatsite.database import WriteSession, db, utcnow
 from chatsite.models import Conversation, Generation, Message, MessageReasoning, Role, Status
 from chatsite.models.conversation import new_public_id
+from chatsite.services import leases
 from chatsite.services.transfer import import_tags, message_ordering
 from chatsite.services.transfer.formats.native import PARTIAL_PREFIX
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
@@ -92,7 +93,7 @@ def start_long_import(
     [number] = _reserve_ids(tx, Conversation, 1)
     importer = ConversationImporter(user_id, imported, number, keeps_public_id=imported.public_id not in taken)
     # By the marker the next attempt finds what a dead runner left (`delete_partial`).
-    hidden = {"import_source_id": PARTIAL_PREFIX + partial_marker, "expires_at": utcnow() + PARTIAL_LIFETIME}
+    hidden = {"import_source_id": PARTIAL_PREFIX + partial_marker, "expires_at": leases.read_time() + PARTIAL_LIFETIME}
     _insert_rows(tx, Conversation, [{**importer.conversation_row(None), **hidden}])
     return importer
 
@@ -124,7 +125,7 @@ def expire_partial(tx: WriteSession, user_id: int, partial_marker: str) -> None:
     Clears its marker and sets `expires_at` to now.
     """
     expire = _where_partial(update(Conversation), user_id, partial_marker).values(
-        import_source_id=None, expires_at=utcnow()
+        import_source_id=None, expires_at=leases.current_time()
     )
     tx.execute(expire.execution_options(synchronize_session=False))
 

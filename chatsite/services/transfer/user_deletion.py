@@ -10,6 +10,7 @@ from sqlalchemy import delete, exists, select, update
 
 from chatsite.database import WriteSession, db, truncate_wal, utcnow, write_transaction
 from chatsite.models import IN_PROGRESS, UNFINISHED_STATES, Conversation, Generation, Import, Share, Status, User
+from chatsite.services import leases
 from chatsite.services.accounts import users
 from chatsite.services.chat import generations
 from chatsite.services.organize import trash
@@ -31,8 +32,9 @@ def delete_everything(user: User) -> None:
         tx.execute(delete(Share).where(Share.user_id == user_id))
         _end_work(tx, user_id)
         # Temporary chats are also erased from the file of the database, which the task for expired ones does.
-        temporary = update(Conversation).where(Conversation.user_id == user_id, Conversation.expires_at > utcnow())
-        tx.execute(temporary.values(expires_at=utcnow()).execution_options(synchronize_session=False))
+        now = leases.current_time()
+        temporary = update(Conversation).where(Conversation.user_id == user_id, Conversation.expires_at > now)
+        tx.execute(temporary.values(expires_at=now).execution_options(synchronize_session=False))
 
 
 def delete_due(max_messages: int = BATCH_SIZE) -> bool:
