@@ -22,7 +22,7 @@ help: ## List the commands.
 
 run: $(VENV)/.run-stamp ## Install what is missing and start the site.
 	@$(BIN)/chatsite setup || echo "Starting without the model; the site keeps trying to download it." >&2
-	@case "$(HOST)" in 127.*|localhost|::1) export CHATSITE_ALLOW_MODEL_MANAGEMENT="$${CHATSITE_ALLOW_MODEL_MANAGEMENT:-1}";; esac; \
+	@case "$(HOST)" in 127.*|localhost|::1) export CHATSITE_ALLOW_MODEL_MANAGEMENT="$${CHATSITE_ALLOW_MODEL_MANAGEMENT:-local}";; esac; \
 		exec $(BIN)/gunicorn wsgi:app
 
 dev: $(VENV)/.dev-stamp ## Start the site with the debugger; reloads when code changes.

@@ -18,6 +18,7 @@ from chatsite.hosts import normalize_host
 ROOT = Path(__file__).resolve().parent.parent
 # The first one is spoken where nobody asks for another.
 LANGUAGES = ("en", "es")
+LOCAL = "local"
 # The prefix of all addresses of a site in a sub-path. What proxies send must have this form too.
 BASE_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 
@@ -52,6 +53,16 @@ def parse_flag(text: str) -> bool:
     if text.lower() not in values:
         raise InvalidValueError(gettext_noop("it must be 1 or 0"))
     return values[text.lower()]
+
+
+def parse_local_flag(text: str) -> bool | str:
+    """Parse what `parse_flag` does, or LOCAL, which stands for people on this computer."""
+    if text.lower() == LOCAL:
+        return LOCAL
+    try:
+        return parse_flag(text)
+    except InvalidValueError:
+        raise InvalidValueError(gettext_noop("it must be 1, 0 or local")) from None
 
 
 def number_between(minimum: float, maximum: float, kind: type[int] | type[float] = int) -> Callable[[str], Any]:
@@ -173,11 +184,11 @@ SETTINGS = (
     ),
     Setting(
         "ALLOW_MODEL_MANAGEMENT",
-        parse_flag,
+        parse_local_flag,
         "0",
         gettext_noop(
-            "Whether every visitor can download and remove models. `make run` turns it on if the site only listens "
-            "on this computer."
+            "Whether visitors can download and remove models: `1` all of them, `local` only those on this computer "
+            "whose requests come through no proxy, as `make run` has it if the site only listens on this computer."
         ),
     ),
     Setting(

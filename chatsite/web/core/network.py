@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from flask import current_app, request
 
+from chatsite.hosts import is_loopback
 from chatsite.services.networks import Network, network_key
+
+# What proxies add to the requests that they pass on.
+PROXY_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 
 
 def current_network() -> Network | None:
@@ -22,3 +26,12 @@ def current_network() -> Network | None:
         max_queued=config["MAX_QUEUED_PER_ADDRESS"],
         max_import_bytes=config["MAX_IMPORT_MB_PER_ADDRESS"] * 1_000_000,
     )
+
+
+def is_from_this_computer() -> bool:
+    """Return whether the request comes from this computer and not through a proxy, as far as a request tells.
+
+    A proxy that adds nothing, and asks for the address that the site listens at, looks like a browser on this computer.
+    """
+    is_here = is_loopback(request.remote_addr or "") and is_loopback(request.host)
+    return is_here and not any(name in request.headers for name in PROXY_HEADERS)

@@ -15,7 +15,9 @@ from chatsite.engine.catalog.catalog import ModelGroup
 from chatsite.services.models import catalog, offers, recommendation
 from chatsite.services.models.catalog import ModelCard
 from chatsite.services.models.recommendation import Machine, Recommendation
+from chatsite.settings import LOCAL
 from chatsite.web.core.identity import catalog_config
+from chatsite.web.core.network import is_from_this_computer
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ class LanguageHint:
 
 
 def may_manage_models() -> bool:
-    """Return whether whoever sees this page may download and remove models."""
-    return bool(current_app.config["ALLOW_MODEL_MANAGEMENT"])
+    """Return whether whoever sends this request may download and remove models, and change the endpoints."""
+    allowed: bool | str = current_app.config["ALLOW_MODEL_MANAGEMENT"]
+    return is_from_this_computer() if allowed == LOCAL else bool(allowed)
 
 
 def find_best(cards: Sequence[ModelCard], language: str = "") -> Recommendation | None:

@@ -5,13 +5,14 @@ Visitors never enter addresses: what can be added stands in the settings, or was
 
 from __future__ import annotations
 
-from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from chatsite.errors import EndpointManagementDisabledError
 from chatsite.services.models import endpoints
 from chatsite.web.core.htmx import htmx_headers
 from chatsite.web.core.identity import catalog_config
+from chatsite.web.models.advice import may_manage_models
 from chatsite.web.models.endpoint_views import build_endpoints_view
 
 bp = Blueprint("endpoints", __name__)
@@ -62,7 +63,7 @@ def destroy(name: str) -> Response | str:
 
 
 def _require_manageable() -> None:
-    if not current_app.config["ALLOW_MODEL_MANAGEMENT"]:
+    if not may_manage_models():
         raise EndpointManagementDisabledError
 
 

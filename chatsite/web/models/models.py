@@ -14,6 +14,7 @@ from chatsite.web.core.identity import catalog_config
 from chatsite.web.core.page_view import ParentLink
 from chatsite.web.core.security import safe_redirect_path
 from chatsite.web.core.templating import render_macro
+from chatsite.web.models.advice import may_manage_models
 from chatsite.web.models.views import (
     ConfirmRemovalPage,
     ModelPage,
@@ -143,6 +144,6 @@ def require_manageable(name: str) -> ModelCard:
     Raises ModelNotFoundError, then ModelManagementDisabledError.
     """
     card = catalog.get_card(catalog_config(), name)
-    if not current_app.config["ALLOW_MODEL_MANAGEMENT"]:
+    if not may_manage_models():
         raise ModelManagementDisabledError(name=card.name)
     return card
