@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,12 +104,19 @@ def wait_until(condition: object, seconds: float = TIMEOUT_SECONDS, what: str = 
 
 @contextmanager
 def running_site(
-    folder: Path, wait_until_ready: bool = True, *, host: str = "127.0.0.1", port: str = "", **settings: str
+    folder: Path,
+    wait_until_ready: bool = True,
+    *,
+    host: str = "127.0.0.1",
+    port: str = "",
+    launcher: Sequence[str] = (),
+    **settings: str,
 ) -> Iterator[ServedSite]:
     """Run the site with an instance in `folder` and `CHATSITE_` settings while the `with` block runs.
 
     `host` is the address that it listens on; it must be reachable as 127.0.0.1. `port` is a free one unless it is
-    given. The site starts with the umask that most accounts have.
+    given. The site starts with the umask that most accounts have. `launcher` is a command that ends by running the
+    command after it in its own place.
 
     At the end, stop it and check that no process is left.
     """
@@ -126,7 +133,7 @@ def running_site(
     folder.mkdir(parents=True, exist_ok=True)
     share_assets(folder)
     with log.open("ab") as output:
-        command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
+        command = [*launcher, sys.executable, "-m", "gunicorn", "wsgi:app"]
         process = subprocess.Popen(
             command, cwd=REPOSITORY_ROOT, env=environ, stdout=output, stderr=output, start_new_session=True, umask=0o022
         )
