@@ -97,10 +97,10 @@ class ModelPool:
     def submit(self, request: Request) -> None:
         """Hand a request to its model; if that cannot be had, the request ends with an error.
 
-        One in the background is canceled at once unless its model is in memory.
+        One in the background is canceled at once unless its model is in memory, or elsewhere.
         """
         with self._lock:
-            if request.is_background and not self._is_loaded(request.model or self._default_model):
+            if request.is_background and not self._is_ready(request.model or self._default_model):
                 self._outbox.put(Finish(request.id, FinishReason.CANCELLED))
                 return
             try:
@@ -184,9 +184,15 @@ class ModelPool:
             self._failures.pop(name, None)
             return True
 
-    def _is_loaded(self, name: str) -> bool:
+    def _is_ready(self, name: str) -> bool:
+        """Return whether a model can begin at once: it is in memory, or at an endpoint."""
+        if name in self._unloading:
+            return False
         pool_entry = self._pool_entries.get(name)
-        return pool_entry is not None and pool_entry.is_loaded and name not in self._unloading
+        try:
+            return pool_entry.is_loaded if pool_entry else self._find_entry(name).is_remote
+        except ModelLoadError:
+            return False
 
     def _get_or_add(self, name: str) -> PoolEntry:
         """Return the entry of a name, adding it if there is none.

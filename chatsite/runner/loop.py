@@ -275,7 +275,9 @@ class Runner:
 
     def _claim_title(self) -> None:
         is_idle = not len(self._answers) and not generation_leases.has_work(may_reap=False)
-        self._title_writer.claim_next(is_idle=is_idle, may_reap=self._clock_watch.may_judge)
+        self._title_writer.claim_next(
+            is_idle=is_idle, may_reap=self._clock_watch.may_judge, models=self._list_models()
+        )
 
     def _start_answer(self, claim: ClaimedGeneration) -> None:
         """Hand a claimed generation to the engine. Whatever goes wrong with it ends this answer only."""

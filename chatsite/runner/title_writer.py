@@ -15,7 +15,8 @@ from typing import Any
 import structlog
 
 from chatsite.engine.types import Delta, Engine, Event, Finish, FinishReason, GenerationOptions, Request
-from chatsite.services.chat import model_titles, title_requests
+from chatsite.services.chat import claim_selection, model_titles, title_requests
+from chatsite.services.chat.claim_selection import RunnerModels
 from chatsite.services.chat.title_requests import ClaimedTitle
 from chatsite.services.models import catalog
 
@@ -27,6 +28,10 @@ TIMEOUT_SECONDS = 30.0
 # What was due while there were answers to write for so long gets no title by a model.
 MAX_BUSY_SECONDS = 60.0
 HEARTBEATS_PER_LEASE = 4
+# A request that is left to another runner is looked at again so often.
+RETRY_SECONDS = 2.0
+# A model that was not in memory may be by then.
+ABSENT_SECONDS = 60.0
 
 
 @dataclass
@@ -55,6 +60,9 @@ class TitleWriter:
         self._request_ids = itertools.count(-1, -1)
         self._active: _ActiveTitle | None = None
         self._busy_since: float | None = None
+        self._next_claim_at = 0.0
+        # Until when each model counts as not being in the memory of this runner.
+        self._absent_until: dict[str, float] = {}
 
     def add_event(self, event: Event) -> None:
         """Note an event of the engine; those of other requests are ignored."""
@@ -79,10 +87,11 @@ class TitleWriter:
             if not title_requests.heartbeat(self._lease_owner, active.claimed, self._lease_seconds):
                 self._forget(active)
 
-    def claim_next(self, *, is_idle: bool, may_reap: bool) -> None:
+    def claim_next(self, *, is_idle: bool, may_reap: bool, models: RunnerModels) -> None:
         """Begin with the next title if `is_idle`; otherwise hand back what is being written.
 
-        `is_idle` says that there is no answer to write, `may_reap` that expired leases were dead runners'.
+        `is_idle` says that there is no answer to write, `may_reap` that expired leases were dead runners', and `models`
+        what this runner has: the titles of others are left to the runners that have those.
         """
         if not self._is_on:
             return
@@ -90,16 +99,34 @@ class TitleWriter:
             self._make_room()
             return
         self._busy_since = None
-        if self._active is None and title_requests.has_work(self._lease_owner, self._lease_seconds, may_reap=may_reap):
-            claimed = title_requests.claim(
-                self._lease_owner,
-                self._lease_seconds,
-                max_attempts=self._max_attempts,
-                can_write=lambda model: catalog.can_write_titles(self._catalog_config, model or self._engine.model),
-                may_reap=may_reap,
-            )
-            if claimed:
-                self._start(claimed)
+        if self._active is not None or time.monotonic() < self._next_claim_at:
+            return
+        if title_requests.has_work(self._lease_owner, self._lease_seconds, may_reap=may_reap):
+            self._claim(may_reap=may_reap, models=models)
+
+    def _claim(self, *, may_reap: bool, models: RunnerModels) -> None:
+        left: list[str] = []
+
+        def is_left(model: str | None) -> bool:
+            name = model or self._engine.model
+            is_here = models.can_answer(name) and time.monotonic() >= self._absent_until.get(name, 0.0)
+            if is_here or not self._may_be_elsewhere(name):
+                return False
+            left.append(name)
+            return True
+
+        claimed = title_requests.claim(
+            self._lease_owner,
+            self._lease_seconds,
+            max_attempts=self._max_attempts,
+            can_write=lambda model: catalog.can_write_titles(self._catalog_config, model or self._engine.model),
+            is_left=is_left,
+            may_reap=may_reap,
+        )
+        if claimed:
+            self._start(claimed)
+        elif left:
+            self._next_claim_at = time.monotonic() + RETRY_SECONDS
 
     def _start(self, claimed: ClaimedTitle) -> None:
         now = time.monotonic()
@@ -114,12 +141,23 @@ class TitleWriter:
             active.finish_reason = FinishReason.ERROR
 
     def _finish(self, active: _ActiveTitle) -> None:
+        model = active.claimed.model or self._engine.model
+        if active.finish_reason is FinishReason.CANCELLED and self._may_be_elsewhere(model):
+            # The engine has not begun, because the model is not in memory here.
+            self._absent_until[model] = time.monotonic() + ABSENT_SECONDS
+            title_requests.release(self._lease_owner)
+            self._forget(active)
+            return
         # A text that was cut ends in the middle of a word.
         is_whole = active.finish_reason is FinishReason.END
         title = model_titles.clean_title(active.text, active.claimed.question) if is_whole else ""
         is_stored = title_requests.finish(self._lease_owner, active.claimed, title)
         log.info("title_ended", conversation=active.claimed.conversation_id, stored=is_stored)
         self._forget(active)
+
+    def _may_be_elsewhere(self, model: str) -> bool:
+        others = claim_selection.list_living(self._lease_seconds, except_owner=self._lease_owner)
+        return any(other.can_answer(model) for other in others)
 
     def _make_room(self) -> None:
         now = time.monotonic()

@@ -84,7 +84,7 @@ def select_claimable(
     model_by_id: dict[int, str | None] = {row.id: row.model for row in db.session.execute(query)}
     places = _EndpointPlaces({models.find_endpoint(model) for model in model_by_id.values()} - {""}, tx)
     is_all_ours = all(map(models.can_answer, model_by_id.values()))
-    others = [] if is_all_ours else _list_others(lease_seconds)
+    others = [] if is_all_ours else list_living(lease_seconds)
     others += [] if is_all_ours else [_find_unknown(models)]
     selected: list[Selected] = []
     for id_ in generation_ids:
@@ -108,6 +108,17 @@ def has_claimable(lease_owner: str, models: RunnerModels, *, max_local: int, lea
     What waits for a place of an endpoint, or for another runner, is no reason for a write at each tick.
     """
     return bool(select_claimable(lease_owner, models, max_local=max_local, lease_seconds=lease_seconds))
+
+
+def list_living(lease_seconds: float, *, except_owner: str = "") -> list[RunnerModels]:
+    """Return what the living runners can answer with; one that did not say counts for nothing.
+
+    `except_owner` is a runner that is left out.
+    """
+    is_living = runners.is_alive(lease_seconds) & (Runner.id != except_owner)
+    rows = db.session.execute(select(Runner.models, Runner.endpoints).where(is_living))
+    reached = [(frozenset(row.models or ()), frozenset(row.endpoints or ())) for row in rows]
+    return [RunnerModels(local, endpoints, endpoints) for local, endpoints in reached]
 
 
 class _SuspectGate:
@@ -175,10 +186,3 @@ def _find_unknown(models: RunnerModels) -> RunnerModels:
     )
     names = frozenset(db.session.scalars(select(StoredEndpoint.name).where(is_somebodys))) - models.endpoints
     return RunnerModels(endpoints=names, reached=names)
-
-
-def _list_others(lease_seconds: float) -> list[RunnerModels]:
-    """Return what the living runners can answer with; one that did not say counts for nothing."""
-    rows = db.session.execute(select(Runner.models, Runner.endpoints).where(runners.is_alive(lease_seconds)))
-    reached = [(frozenset(row.models or ()), frozenset(row.endpoints or ())) for row in rows]
-    return [RunnerModels(local, endpoints, endpoints) for local, endpoints in reached]

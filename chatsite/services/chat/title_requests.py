@@ -34,6 +34,8 @@ from chatsite.services.pagination import BATCH_SIZE
 MAX_AGE = timedelta(hours=1)
 # For how long after the end of an answer a page looks for another title.
 MAX_LOOKING = timedelta(minutes=2)
+# A runner looks past so many requests that others can carry out.
+MAX_LEFT = 20
 
 
 @dataclass(frozen=True)
@@ -65,25 +67,33 @@ def has_work(lease_owner: str | None = None, lease_seconds: float | None = None,
     return db.session.scalar(select(TitleRequest.conversation_id).where(condition).limit(1)) is not None
 
 
-def claim(
+def claim(  # noqa: PLR0913 Whose lease, for how long, how often, and of which models.
     lease_owner: str,
     lease_seconds: float,
     *,
     max_attempts: int,
     can_write: Callable[[str | None], bool],
+    is_left: Callable[[str | None], bool] = lambda model: False,
     may_reap: bool = True,
 ) -> ClaimedTitle | None:
     """Claim the oldest title request that is due for `lease_seconds` seconds; None if there is none.
 
     The caller holds none. With `may_reap`, those of dead runners are claimed too. Requests that were claimed
-    `max_attempts` times without an end, and those of models that `can_write` no titles, are deleted.
+    `max_attempts` times without an end, and those of models that `can_write` no titles, are deleted. Those of a model
+    that `is_left` to other runners wait for them.
     """
+    left_ids: list[int] = []
     with write_transaction() as tx:
         _cut_leases(tx, lease_seconds)
         is_free = _is_free(lease_owner, may_reap=may_reap)
         query = select(TitleRequest).where(_is_due(), is_free).order_by(TitleRequest.created_at).limit(1)
-        while request := tx.scalar(leases.lock_rows(query)):
+        while len(left_ids) < MAX_LEFT and (
+            request := tx.scalar(leases.lock_rows(query.where(TitleRequest.conversation_id.not_in(left_ids))))
+        ):
             found = _describe(tx, request)
+            if is_left(found.model):
+                left_ids.append(request.conversation_id)
+                continue
             if request.attempts < max_attempts and can_write(found.model):
                 request.lease_owner, request.attempts = lease_owner, found.attempts
                 tx.flush()

@@ -125,3 +125,11 @@ def test_endpoint_that_is_gone_is_named(pool: ModelPool, monkeypatch: pytest.Mon
     monkeypatch.setattr(pool, "_create_engine", refuse)
     ask(pool, 1, "ollama/llama3.2")
     assert finish_of(collect_events(pool, 1)[1]).error_message == endpoints.EndpointUnknownError(endpoint="ollama")
+
+
+def test_remote_model_writes_a_title_though_nobody_asked_it_before(pool: ModelPool) -> None:
+    pool.submit(Request(1, (Turn("user", "/say Done"),), model="ollama/llama3.2", is_background=True))
+    pool.submit(Request(2, (Turn("user", "/say Done"),), model="b", is_background=True))
+    found = collect_events(pool, 1, 2)
+    assert text_of(found[1]) == "Done"
+    assert finish_of(found[2]).reason is FinishReason.CANCELLED
