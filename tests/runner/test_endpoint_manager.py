@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from chatsite.database import db
 from chatsite.engine.catalog.endpoints import NAME_BY_PORT, Endpoint
-from chatsite.models import EndpointState, Generation, Message, Status, StoredEndpoint
+from chatsite.models import Conversation, EndpointState, Generation, Message, Status, StoredEndpoint
 from chatsite.models import Runner as RunnerRow
 from chatsite.runner.endpoint_manager import EndpointManager
 from chatsite.runner.loop import Runner
@@ -23,10 +24,20 @@ from chatsite.services.accounts import users
 from chatsite.services.chat import generation_leases, generations, messages
 from chatsite.services.chat.claim_selection import RunnerModels
 from chatsite.services.chat.generations import QueueLimits
-from chatsite.services.models import catalog, endpoints
+from chatsite.services.models import catalog, endpoint_status, endpoints
 from chatsite.services.models.choice import ModelChoice
+from chatsite.services.models.endpoint_status import EndpointFacts
 from tests.conftest import close_app, make_app
-from tests.support.model_server import SILENCE, HttpRequest, ModelServer, head, openai_stream, with_models, words_of
+from tests.support.model_server import (
+    SILENCE,
+    HttpRequest,
+    ModelServer,
+    head,
+    json_reply,
+    openai_stream,
+    with_models,
+    words_of,
+)
 from tests.support.served_site import wait_until
 
 KEY = "sk-nobody-may-read-this"
@@ -278,3 +289,44 @@ def _open_usual_port() -> ModelServer:
         except OSError:
             continue
     pytest.skip("All usual ports of this machine are taken.")
+
+
+def test_family_of_added_server_follows_the_server(site: Flask, server: ModelServer) -> None:
+    config = catalog.read_catalog_config(site.config)
+    barn = Endpoint("barn", server.url)
+    endpoints.add_endpoint(barn)
+    endpoint_status.save_facts(barn, EndpointFacts("llama-cpp", []))
+    known = {each.endpoint.name: each.endpoint for each in endpoint_status.list_known(config)}
+    # Whatever it was before: it is asked again what it is.
+    assert known["barn"] == barn
+    with running(site, HOUSE_KEY=KEY):
+        wait_until(lambda: family_of("barn") not in {"", "llama-cpp"})
+
+
+def family_of(name: str) -> str:
+    db.session.rollback()
+    return db.session.get_one(StoredEndpoint, name, populate_existing=True).family
+
+
+def test_titles_are_left_to_the_runner_that_reaches_the_server(tmp_path: Path) -> None:
+    """A model that is large enough to name conversations."""
+    large = {"data": [{"id": "fox", "meta": {"n_params": 10**9}}]}
+    with ModelServer(lambda request: json_reply(large) if request.method == "GET" else answer(request)) as server:
+        house = f'[house]\nendpoint = "{server.url}"\nkey_env = "HOUSE_KEY"\n'
+        (tmp_path / "models.toml").write_text(house, "utf-8")
+        app = make_app(tmp_path, CUSTOM_MODELS_FILE=tmp_path / "models.toml")
+        with app.app_context(), running(app, HOUSE_KEY=KEY) as first, running(app):
+            wait_until(lambda: _reached(first.owner) == ["house"])
+            for number in range(4):
+                alice = users.get_or_create_by_token("alice")
+                new, choice = messages.NewConversation("Hi", wants_model_title=True), ModelChoice("house/fox")
+                messages.start_conversation(
+                    alice, new, messages.NewMessage(f"Hi {number}"), limits=LIMITS, choice=choice
+                )
+            wait_until(lambda: _titles() == {TEXT.rstrip(".")}, what="The titles")
+        close_app(app)
+
+
+def _titles() -> set[str]:
+    db.session.rollback()
+    return set(db.session.scalars(select(Conversation.title)))

@@ -27,7 +27,7 @@ class RemoteModelState:
         self.ledger = TokenLedger()
         self.estimated = EstimatedHistory(self.ledger)
         self.tokens_per_second = 0.0
-        self._counted: CountedHistory | None = None
+        self._counted: tuple[Counting, CountedHistory] | None = None
 
     @property
     def family(self) -> Family:
@@ -46,9 +46,11 @@ class RemoteModelState:
 
     def find_counted(self) -> CountedHistory | None:
         """Return the history that the server counts, if it can."""
-        make_counter = COUNTERS.get(self.family.counting)
+        counting = self.family.counting
+        make_counter = COUNTERS.get(counting)
         if make_counter is None or not self.client.learned.counts:
             return None
-        if self._counted is None:
-            self._counted = CountedHistory(make_counter(self.client.post_json, self.remote_name))
-        return self._counted
+        if self._counted is None or self._counted[0] is not counting:
+            # Another server may listen at the address now.
+            self._counted = counting, CountedHistory(make_counter(self.client.post_json, self.remote_name))
+        return self._counted[1]

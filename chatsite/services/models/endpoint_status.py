@@ -51,8 +51,8 @@ class KnownEndpoint:
 
 def list_known(config: CatalogConfig) -> list[KnownEndpoint]:
     """Return the endpoints of this site. Raises ModelLoadError if the file of custom models is invalid."""
-    columns = (StoredEndpoint.family, StoredEndpoint.is_added, StoredEndpoint.check_requested)
-    query = select(StoredEndpoint.name, StoredEndpoint.url, *columns)
+    columns = (StoredEndpoint.name, StoredEndpoint.url, StoredEndpoint.is_added, StoredEndpoint.check_requested)
+    query = select(*columns)
     rows = {row.name: row for row in db.session.execute(query.order_by(StoredEndpoint.name))}
     known = []
     for endpoint in load_configured(config):
@@ -60,7 +60,8 @@ def list_known(config: CatalogConfig) -> list[KnownEndpoint]:
         known.append(KnownEndpoint(endpoint, row is not None and row.url == endpoint.url and row.check_requested))
     for row in rows.values():
         if row.is_added:
-            known.append(KnownEndpoint(Endpoint(row.name, row.url, row.family), row.check_requested))
+            # Its family is found out each time: another server may listen there now.
+            known.append(KnownEndpoint(Endpoint(row.name, row.url), row.check_requested))
     return known
 
 

@@ -225,7 +225,7 @@ def remove(config: CatalogConfig, name: str) -> None:
 
 def read_endpoint(row: StoredEndpoint) -> Endpoint:
     """Return the endpoint of a row that is not configured anywhere."""
-    return Endpoint(row.name, row.url, row.family)
+    return Endpoint(row.name, row.url)
 
 
 def read_models(stored: Sequence[dict[str, object]]) -> tuple[RemoteModel, ...]:
