@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from chatsite import create_app
+from chatsite.cli.configured_model import find_configured_model
 from chatsite.cli.language import detect_language
 from chatsite.cli.revisions import latest_revision, read_revision, require_known
 from chatsite.config import SECRET_KEY_FILE
@@ -27,7 +28,6 @@ from chatsite.engine.inference.native import load_library
 from chatsite.errors import ChatsiteError, DatabaseFileDamagedError, DatabaseMissingError, StorageError
 from chatsite.i18n import describe_error, translate_error
 from chatsite.models import RunnerState
-from chatsite.runner.model_setting import configured_model
 from chatsite.services.leases import measure_clock_offset
 from chatsite.services.models import endpoints, runners
 from chatsite.services.models.catalog import read_catalog_config
@@ -140,7 +140,7 @@ def _check_search_index() -> CheckResult:
 
 
 def _check_model(app: Flask) -> CheckResult:
-    entry = configured_model(app.config)
+    entry = find_configured_model(app.config)
     source = entry.source
     if isinstance(source, PyPISource) and not find_local(entry, app.config["MODELS"]):
         return False, gettext("model %(name)s is not downloaded: run `chatsite setup`", name=entry.name)
@@ -150,7 +150,7 @@ def _check_model(app: Flask) -> CheckResult:
 
 def _check_other_models(app: Flask) -> Iterator[CheckResult]:
     """Check the downloaded models other than the configured one."""
-    configured_name = configured_model(app.config).name
+    configured_name = find_configured_model(app.config).name
     for entry in list_entries(app.config["CUSTOM_MODELS_FILE"]):
         installed = find_local(entry, app.config["MODELS"]) if entry.name != configured_name else None
         if installed:

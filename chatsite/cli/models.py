@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 from flask_babel import force_locale, gettext
+from sqlalchemy.exc import SQLAlchemyError
 
 from chatsite.cli.language import detect_language
 from chatsite.cli.progress import ProgressBar
 from chatsite.engine.catalog.catalog import EMBEDDED_MODEL, SCRIPTED_MODEL, CatalogEntry, list_entries, resolve_entry
-from chatsite.engine.catalog.endpoints import load_endpoints
 from chatsite.engine.downloads import weights
 from chatsite.engine.downloads.weights import ensure_installed, find_local
 from chatsite.errors import (
@@ -23,10 +23,13 @@ from chatsite.errors import (
     ModelLoadError,
     ModelNotDownloadableError,
     ModelNotDownloadedError,
+    StorageError,
     as_error,
 )
 from chatsite.i18n import translate_error
-from chatsite.services.models.catalog import ModelCard
+from chatsite.services.models import endpoints
+from chatsite.services.models.catalog import ModelCard, read_catalog_config
+from chatsite.services.models.endpoints import EndpointCard
 from chatsite.services.models.recommendation import read_machine, recommend
 
 EXIT_FAILED = 1
@@ -78,8 +81,9 @@ def list_all() -> int:
     with _localized_config() as config:
         from chatsite.cli.model_tables import print_model_table
 
+        remote = [entry for card in _list_endpoint_cards(config) for entry in card.entries]
         listed = [(entry, _is_local(entry, config["MODELS"])) for entry in list_entries(config["CUSTOM_MODELS_FILE"])]
-        print_model_table(listed, config["MODELS"])
+        print_model_table([*listed, *((entry, False) for entry in remote)], config["MODELS"])
         return 0
 
 
@@ -124,10 +128,23 @@ def _localized_config() -> Iterator[dict[str, Any]]:
 def _get_entry(config: dict[str, Any], name: str) -> CatalogEntry:
     """Return the model with a name. Raises ConfigError (invalid file of custom models) or UsageError (unknown name)."""
     try:
-        configured = load_endpoints(config["CUSTOM_MODELS_FILE"], config["ENDPOINT"])
-        return resolve_entry(name, config["CUSTOM_MODELS_FILE"], configured)
+        cards = _list_endpoint_cards(config) if "/" in name else []
+        known = next((entry for card in cards for entry in card.entries if entry.name == name), None)
+        return known or resolve_entry(name, config["CUSTOM_MODELS_FILE"], [card.endpoint for card in cards])
     except ModelLoadError as error:
         raise click.UsageError(translate_error(as_error(error.params["reason"]))) from error
+
+
+def _list_endpoint_cards(config: dict[str, Any]) -> list[EndpointCard]:
+    """Return the endpoints of the site; those of the settings only where there is no database yet.
+
+    Raises ModelLoadError for an invalid file of custom models.
+    """
+    catalog_config = read_catalog_config(config)
+    try:
+        return endpoints.list_cards(catalog_config)
+    except (SQLAlchemyError, StorageError):
+        return endpoints.build_cards(endpoints.load_configured(catalog_config), ())
 
 
 def _is_local(entry: CatalogEntry, models_folder: Path) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from chatsite.cli.configured_model import find_configured_model, may_be_added
 from chatsite.cli.revisions import latest_revision, read_revision
 from chatsite.config import flask_config, read_settings
-from chatsite.runner.model_setting import configured_model
 
 
 def run_preflight(allow_new: bool = False) -> None:
@@ -14,8 +14,9 @@ def run_preflight(allow_new: bool = False) -> None:
     used, and what `migrate_database` raises.
     """
     config = flask_config(read_settings())
-    if config["RUNNER"] == "supervised":
-        configured_model(config)
+    is_supervised = config["RUNNER"] == "supervised"
+    if is_supervised and not may_be_added(config):
+        find_configured_model(config)
     file = config["DATABASE_FILE"]
     if file is None or read_revision(file) != latest_revision():
         # What migrates takes most of a second to import, and at most starts there is nothing to migrate.
@@ -23,3 +24,6 @@ def run_preflight(allow_new: bool = False) -> None:
         from chatsite.cli.migrations import migrate_database
 
         migrate_database(create_app(), allow_new=allow_new)
+    if is_supervised and may_be_added(config):
+        # Only now the database can say which endpoints were added.
+        find_configured_model(config)

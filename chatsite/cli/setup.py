@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from chatsite.cli.configured_model import find_configured_model
 from chatsite.config import flask_config, read_settings
 from chatsite.engine.catalog.catalog import AUTO_MODEL, PREFERRED_MODEL, resolve_entry
 from chatsite.engine.downloads.weights import find_local
-from chatsite.runner.model_setting import configured_model
 
 
 def fetch_configured_model() -> None:
@@ -15,10 +15,14 @@ def fetch_configured_model() -> None:
     Raises ConfigError for a model that does not exist, ModelLoadError for one that cannot be had now.
     """
     config = flask_config(read_settings())
-    entry = configured_model(config)
+    entry = find_configured_model(config)
     is_auto = config["DEFAULT_MODEL"] == AUTO_MODEL
     acceptable = [resolve_entry(PREFERRED_MODEL), entry] if is_auto else [entry]
-    if entry.source is not None and not any(find_local(candidate, config["MODELS"]) for candidate in acceptable):
+    if (
+        entry.source is not None
+        and not entry.is_remote
+        and not any(find_local(candidate, config["MODELS"]) for candidate in acceptable)
+    ):
         from chatsite.cli.models import download_with_bar, name_larger_models
 
         download_with_bar(entry)

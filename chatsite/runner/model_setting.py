@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chatsite.config import ConfigError
 from chatsite.engine.catalog.catalog import CatalogEntry, list_entries, resolve_entry
-from chatsite.engine.catalog.endpoints import load_endpoints
+from chatsite.engine.catalog.endpoints import Endpoint, load_endpoints
 from chatsite.errors import ModelLoadError, gettext_noop
 
 UNUSABLE_MODEL = gettext_noop("%(variable)s=%(text)s cannot be used: %(reason)s")
 
 
-def configured_model(config: Mapping[str, Any]) -> CatalogEntry:
+def configured_model(config: Mapping[str, Any], added: Sequence[Endpoint] = ()) -> CatalogEntry:
     """Return the catalog entry of the setting DEFAULT_MODEL, which may be a model of a configured endpoint.
 
+    `added` are endpoints that stand in no setting. A configured one of the same name goes before them.
     Raises ConfigError if the catalog does not contain it, or if the file of custom models is invalid.
     """
     require_valid_file(config)
     configured = load_endpoints(config["CUSTOM_MODELS_FILE"], config["ENDPOINT"])
     try:
-        return resolve_entry(config["DEFAULT_MODEL"], config["CUSTOM_MODELS_FILE"], configured)
+        return resolve_entry(config["DEFAULT_MODEL"], config["CUSTOM_MODELS_FILE"], (*configured, *added))
     except ModelLoadError as error:
         text, reason = repr(config["DEFAULT_MODEL"]), error.params["reason"]
         raise ConfigError(UNUSABLE_MODEL, variable="CHATSITE_DEFAULT_MODEL", text=text, reason=reason) from error

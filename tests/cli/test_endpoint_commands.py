@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,3 +81,26 @@ def test_look_says_what_it_found(run_command: RunCommand) -> None:
     done = run_command("models", "discover")
     assert done.returncode == 0, done.stderr
     assert "No other servers were found." in done.stdout or "chatsite models add" in done.stdout
+
+
+def test_models_of_added_server_are_listed_and_shown(run_command: RunCommand, server: ModelServer) -> None:
+    assert "127" not in run_command("models", "list").stdout
+    name = run_command("models", "add", server.url).stdout.split(" · ")[0].strip()
+    listed = run_command("models", "list").stdout
+    assert re.search(rf"^{name}/fox +on another server", listed, re.MULTILINE)
+    shown = run_command("models", "show", f"{name}/hare")
+    assert (shown.returncode, "on another server" in shown.stdout) == (0, True), shown.stderr
+    # What the server may have, though it does not list it.
+    assert run_command("models", "show", f"{name}/team/owl").returncode == 0
+    assert run_command("models", "show", "nobody/team/owl").returncode == 2
+
+
+def test_setting_may_name_a_model_of_an_added_server(run_command: RunCommand, server: ModelServer) -> None:
+    name = run_command("models", "add", server.url).stdout.split(" · ")[0].strip()
+    for model in (f"{name}/fox", f"{name}/team/owl"):
+        setup = run_command("setup", CHATSITE_DEFAULT_MODEL=model)
+        assert (setup.returncode, setup.stderr) == (0, "")
+        assert f"model {model}" in run_command("doctor", CHATSITE_DEFAULT_MODEL=model).stdout
+    refused = run_command("setup", CHATSITE_DEFAULT_MODEL="nobody/team/owl")
+    assert refused.returncode == 2
+    assert "CHATSITE_DEFAULT_MODEL='nobody/team/owl' cannot be used" in refused.stderr
