@@ -208,12 +208,17 @@ class ChangeDetector:
         self._connection: Any = None
         self._data_version: int | None = None
 
+    @property
+    def can_tell(self) -> bool:
+        """Whether a look costs next to nothing and tells something. Needs an app context."""
+        return db.engine.dialect.name == "sqlite"
+
     def has_changed(self) -> bool:
         """Return whether anything may have been committed since the last call.
 
         Needs an app context. Raises StorageError.
         """
-        if db.engine.dialect.name != "sqlite":
+        if not self.can_tell:
             return True
         with translated_errors():
             if self._connection is None:

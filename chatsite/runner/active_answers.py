@@ -38,7 +38,7 @@ class ActiveAnswer:
 
     `request_id` is its number for the engine. `news` are the events since the last write, and `unsaved` is what that
     write was about until it is known to be stored. `last_seq` is the number of the last chunk. One that an endpoint
-    writes `is_remote`.
+    writes `is_remote`. It `has_begun` when there is something of it to be read.
     """
 
     generation_id: int
@@ -50,18 +50,25 @@ class ActiveAnswer:
     news: GenerationUpdate = field(init=False)
     unsaved: GenerationUpdate | None = None
     cancel_requested: bool = False
+    has_begun: bool = False
 
     def __post_init__(self) -> None:
         self.news = GenerationUpdate(self.attempts)
 
-    def add_event(self, event: Event) -> None:
-        """Add an event of the engine to the news. An error on the way ends this answer, and no other one."""
+    def add_event(self, event: Event) -> bool:
+        """Add an event of the engine to the news. An error on the way ends this answer, and no other one.
+
+        Returns whether somebody waits for it: the answer begins with it, or ends.
+        """
         if self.news.status:
-            return
+            return False
         try:
             self._add_event(event)
         except Exception as error:
             self.fail(error)
+        begins = not self.has_begun and bool(self.news.text or self.news.reasoning)
+        self.has_begun |= begins
+        return begins or self.news.status is not None
 
     def fail(self, error: Exception) -> None:
         """End the answer with an error; people read one of ours, and an unexpected one is logged."""
@@ -157,8 +164,10 @@ class ActiveAnswers:
         """Return all answers, as they are now."""
         return tuple(self._by_generation.values())
 
-    def add_event(self, event: Event) -> None:
-        """Add an event of the engine to its answer. Events of requests that are not active any more are dropped."""
+    def add_event(self, event: Event) -> bool:
+        """Add an event of the engine to its answer; return whether somebody waits for it.
+
+        Events of requests that are not active any more are dropped.
+        """
         answer = self._by_request.get(event.request_id)
-        if answer:
-            answer.add_event(event)
+        return answer is not None and answer.add_event(event)

@@ -1,7 +1,7 @@
 """The loop of the runner: claim generations, store the events of the engine, release the rest at the end.
 
-One thread does all of it, in ticks. Each tick stores the events of all running generations in one transaction. A tick
-without events only renews leases, and only when their renewal is due.
+One thread does all of it, in ticks (`chatsite.runner.ticks`). Each tick stores the events of all running generations in
+one transaction. A tick without events only renews leases, and only when their renewal is due.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ import structlog
 from flask import Flask
 
 from chatsite.database import ChangeDetector, db
-from chatsite.engine.types import Engine, GenerationOptions, Preset, Request
+from chatsite.engine.types import Engine, Event, GenerationOptions, Preset, Request
 from chatsite.errors import ChatsiteError
 from chatsite.models import RunnerState
 from chatsite.runner.active_answers import ActiveAnswer, ActiveAnswers
@@ -27,6 +27,7 @@ from chatsite.runner.endpoint_manager import EndpointManager
 from chatsite.runner.engine_loading import EngineLoad
 from chatsite.runner.import_process import ImportProcess
 from chatsite.runner.model_manager import ModelManager
+from chatsite.runner.ticks import Ticks
 from chatsite.runner.title_writer import TitleWriter
 from chatsite.services.chat import (
     claim_selection,
@@ -75,7 +76,7 @@ class Runner:
         self._stop = stop
         self._model_manager = model_manager
         self._endpoint_manager = endpoint_manager
-        self._tick_seconds = app.config["TICK_MS"] / 1000
+        self._ticks = Ticks(engine, app.config["TICK_MS"] / 1000, stop=stop, take_events=self._take_events)
         self._lease_seconds: float = app.config["LEASE_SECONDS"]
         self._max_attempts: int = app.config["MAX_ATTEMPTS"]
         self._queue_limits = QueueLimits(
@@ -96,6 +97,7 @@ class Runner:
         self._next_heartbeat_at = 0.0
         self._next_poll_at = 0.0
         self._database_watch = ChangeDetector()
+        self._has_unread_news = False
         self._cleanup = Cleanup()
         self._import_process = ImportProcess(app.config)
 
@@ -151,11 +153,8 @@ class Runner:
                 self._run_in_context(self._work_for_endpoints)
 
     def _run_tick(self) -> None:
-        """Collect the events of the engine for one tick, then store them, apply cancellations and claim work."""
-        # A fixed tick bounds the transactions per second, however many answers and tokens there are.
-        end = time.monotonic() + self._tick_seconds
-        while (remaining_seconds := end - time.monotonic()) > 0 and not self._stop.is_set():
-            self._take_events(remaining_seconds)
+        """Gather the events of the engine for one tick, then store them, apply cancellations and claim work."""
+        self._ticks.gather(self._has_news)
         self._save_updates()
         self._title_writer.poll()
         if self._exchange_is_due():
@@ -172,23 +171,32 @@ class Runner:
         It may never be: its weights cannot be downloaded, or need more memory than there is.
         """
         if self._endpoint_manager and self._endpoint_manager.known:
-            self._take_events(0)
+            self._take_events(self._engine.poll_events(0))
             self._save_updates()
             if self._exchange_is_due():
                 self._compare_with_database()
                 waiting_messages.post_due(self._queue_limits, self._max_queued_per_network)
                 self._claim_work(0)
 
-    def _take_events(self, timeout_seconds: float) -> None:
-        for event in self._engine.poll_events(timeout_seconds):
-            self._answers.add_event(event)
+    def _take_events(self, events: Iterable[Event]) -> bool:
+        """Note events; return whether somebody waits for one of them."""
+        is_awaited = False
+        for event in events:
+            is_awaited |= self._answers.add_event(event)
             self._title_writer.add_event(event)
+        return is_awaited
+
+    def _has_news(self) -> bool:
+        """Return whether somebody has written to the database since the last look, where one can tell."""
+        self._has_unread_news |= self._database_watch.can_tell and self._database_watch.has_changed()
+        return self._has_unread_news
 
     def _exchange_is_due(self) -> bool:
         """Return whether the database may hold something new for this runner."""
         # New questions and cancellations are writes of the web process, so an unchanged database has none. Answers that
         # have ended were written by this process, on another connection.
-        is_due = self._database_watch.has_changed() or time.monotonic() > self._next_poll_at
+        is_due = self._has_news() or not self._database_watch.can_tell or time.monotonic() > self._next_poll_at
+        self._has_unread_news = False
         if is_due:
             self._next_poll_at = time.monotonic() + MAX_POLL_SECONDS
         return is_due
@@ -275,9 +283,7 @@ class Runner:
 
     def _claim_title(self) -> None:
         is_idle = not len(self._answers) and not generation_leases.has_work(may_reap=False)
-        self._title_writer.claim_next(
-            is_idle=is_idle, may_reap=self._clock_watch.may_judge, models=self._list_models()
-        )
+        self._title_writer.claim_next(is_idle=is_idle, may_reap=self._clock_watch.may_judge, models=self._list_models())
 
     def _start_answer(self, claim: ClaimedGeneration) -> None:
         """Hand a claimed generation to the engine. Whatever goes wrong with it ends this answer only."""

@@ -60,6 +60,11 @@ class GenerationSnapshot:
         return self.status in IN_PROGRESS
 
     @property
+    def has_begun(self) -> bool:
+        """Return whether there is something to be read since the chunks that the reader has."""
+        return bool(self.text or self.reasoning)
+
+    @property
     def is_provisional(self) -> bool:
         """Return whether the text is provisional: its newest chunk restarted it, and the next one may do so again."""
         return self.is_in_progress and self.text != "" and 0 < self.restart_seq == self.last_seq

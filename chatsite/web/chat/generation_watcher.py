@@ -1,14 +1,15 @@
 """Generation watcher: one thread in each web worker that polls the database for all event streams.
 
-A stream waits here without a database session. The thread sleeps while no stream waits. Otherwise it checks every
-POLL_SECONDS whether anything was written at all (one PRAGMA on SQLite) before it queries the generations.
+A stream waits here without a database session. The thread sleeps while no stream waits. Otherwise it queries the
+generations every QUERY_SECONDS at most. On SQLite, where one PRAGMA tells whether anything was written at all, it looks
+every LOOK_SECONDS and queries only then.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -20,8 +21,10 @@ from chatsite.services.chat.generation_progress import GenerationSnapshot
 
 log = structlog.get_logger()
 
-# Half a tick of the streams, so that polling adds little to the delay of a token.
-POLL_SECONDS = 0.05
+# Half a tick of the streams, so that queries add little to the delay of a token.
+QUERY_SECONDS = 0.05
+# The first words after a silence are waited for most.
+LOOK_SECONDS = 0.01
 # Queue positions and speeds change without a write to the followed generations, so they are read again this often.
 REFRESH_SECONDS = 0.5
 # Each failed poll is a line in the log, and a database that is away stays away for seconds.
@@ -67,34 +70,41 @@ class GenerationWatcher:
                     del self._watched[generation_id]
 
     def wait_for_change(
-        self, generation_id: int, seen_version: int, seconds: float
+        self,
+        generation_id: int,
+        seen_version: int,
+        seconds: float,
+        *,
+        is_enough: Callable[[GenerationSnapshot], bool] = lambda snapshot: True,
     ) -> tuple[int, GenerationSnapshot | None, bool]:
-        """Wait until a watched generation is newer than `seen_version`, at most `seconds`.
+        """Wait until a watched generation is newer than `seen_version` and its snapshot `is_enough`, at most `seconds`.
 
         Returns the version, the snapshot with all text so far (None before the first poll), and whether the generation
         was deleted. Raises KeyError outside of `watch_generation`.
         """
         with self._lock:
             watched = self._watched[generation_id]
-            watched.changed.wait_for(lambda: watched.version != seen_version, timeout=seconds)
+            watched.changed.wait_for(lambda: watched.is_newer(seen_version, is_enough), timeout=seconds)
             return watched.version, watched.snapshot, watched.is_gone
 
     def _run_forever(self) -> None:
         while True:
             with self._has_watched:
                 self._has_watched.wait_for(lambda: self._watched)
+            has_queried = True
             try:
                 with self._app.app_context():
-                    self._poll_database()
+                    has_queried = self._poll_database()
             except Exception as error:
                 # A database that is busy or unreachable for a moment must not end all streams of this worker.
                 log.warning("generation_watcher_poll_failed", error=type(error).__name__)
                 time.sleep(FAILED_POLL_SECONDS)
-            time.sleep(POLL_SECONDS)
+            time.sleep(QUERY_SECONDS if has_queried else LOOK_SECONDS)
 
-    def _poll_database(self) -> None:
+    def _poll_database(self) -> bool:
+        """Query the generations and wake those who wait, if that is due; return whether it was."""
         if not self._is_due():
-            return
+            return False
         with self._lock:
             pending = {key: watched for key, watched in self._watched.items() if not watched.is_over}
             known_sequences = {key: watched.last_seq for key, watched in pending.items()}
@@ -107,6 +117,7 @@ class GenerationWatcher:
                 # snapshot with only the newest chunks would leave a hole in it.
                 if self._watched.get(key) is watched:
                     watched.apply_snapshot(snapshots_by_id.get(key))
+        return True
 
     def _is_due(self) -> bool:
         """Return whether to query the generations now.
@@ -141,6 +152,10 @@ class _WatchedGeneration:
     @property
     def is_over(self) -> bool:
         return self.is_gone or (self.snapshot is not None and not self.snapshot.is_in_progress)
+
+    def is_newer(self, seen_version: int, is_enough: Callable[[GenerationSnapshot], bool]) -> bool:
+        """Return whether there is something newer that `is_enough`; that it was deleted always is."""
+        return self.version != seen_version and (self.is_gone or self.snapshot is None or is_enough(self.snapshot))
 
     def apply_snapshot(self, snapshot: GenerationSnapshot | None) -> None:
         """Store the current state and wake the readers. None means that the generation was deleted."""

@@ -32,6 +32,7 @@ from chatsite.web.chat.conversation_views import build_finished
 from chatsite.web.chat.generation_watcher import GenerationWatcher
 from chatsite.web.chat.pages import render_finished_message
 from chatsite.web.chat.reasoning_views import ReasoningStream, ReasoningUpdate
+from chatsite.web.chat.stream_pace import StreamPace
 from chatsite.web.chat.views import GenerationStatus, build_generation_status
 from chatsite.web.chat.waiting_views import WaitingView, build_waiting
 from chatsite.web.core.blocks import render_growing_blocks
@@ -46,13 +47,7 @@ if TYPE_CHECKING:
 bp = Blueprint("streams", __name__)
 log = structlog.get_logger()
 
-# One event renders a template and parses Markdown; more than ten a second would cost more than a reader notices.
-TICK_SECONDS = 0.1
 STATUS_INTERVAL_SECONDS = 1.0
-# Provisional text may change as a whole, so it is sent rarely enough to be read.
-PROVISIONAL_SECONDS = 0.25
-# Proxies commonly close connections that are idle for 30 or 60 seconds.
-HEARTBEAT_SECONDS = 15.0
 # A waiting stream checks at least this often whether its worker is shutting down.
 MAX_WAIT_SECONDS = 0.5
 RETRY_MS = 400
@@ -172,23 +167,23 @@ class _AnswerStream:
         Returns False if this worker is shutting down before that.
         """
         watcher: GenerationWatcher = self._app.extensions["generation_watcher"]
-        seen_version, sent_at = 0, 0.0
+        seen_version, pace = 0, StreamPace()
         with watcher.watch_generation(generation_id):
             while self._is_worker_alive():
                 version, snapshot, is_gone = watcher.wait_for_change(generation_id, seen_version, MAX_WAIT_SECONDS)
-                interval = PROVISIONAL_SECONDS if snapshot and snapshot.is_provisional else TICK_SECONDS
-                remaining = sent_at + interval - time.monotonic()
-                if version != seen_version and remaining > 0:
-                    # Too soon after the last event: wait for the end of the tick and send both changes in one event.
-                    time.sleep(remaining)
-                    version, snapshot, is_gone = watcher.wait_for_change(generation_id, seen_version, 0)
+                if version != seen_version and (seconds := pace.seconds_left(snapshot)) > 0:
+                    # Too soon after the last event: several changes are sent in one.
+                    version, snapshot, is_gone = watcher.wait_for_change(
+                        generation_id, seen_version, seconds, is_enough=pace.is_awaited
+                    )
                 if is_gone or (snapshot is not None and not snapshot.is_in_progress):
                     return True
                 if snapshot is not None and version != seen_version:
-                    seen_version, sent_at = version, time.monotonic()
+                    seen_version = version
+                    pace.note_event(snapshot)
                     yield self._render_in_request(partial(self._client_state.render_update, snapshot))
-                elif time.monotonic() - sent_at > HEARTBEAT_SECONDS:
-                    sent_at = time.monotonic()
+                elif pace.is_silent:
+                    pace.note_event(snapshot)
                     yield ": still here\n\n"
         return False
 
