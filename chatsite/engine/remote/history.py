@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,10 @@ MOST_CHARS_PER_TOKEN = 8.0
 # So many characters are remembered with their pieces; more would fill the memory with long documents.
 MAX_SPLIT_CHARS = 500_000
 PROBE_TEXT = "x"
+# A question and the answer before it are new in most prompts.
+NEW_TURNS = 2
+# With fewer characters for each token of the context a prompt is all but sure to fit.
+SAFE_CHARS_PER_TOKEN = 2.0
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,7 @@ class CountedHistory:
         Raises EmptyMessageError, PromptTooLongError, RequestFailedError, GarbageError.
         """
         newest = _require_newest(request)
+        whole_count = await self._ask_ahead(request, newest, facts)
         frame = self._frame = self._frame or await self._measure_frame()
         prefix_count, _ = await self._split(request.prefix) if request.prefix else (0, ())
         budget = prompt_budget(request, facts.context_tokens, [0] * prefix_count)
@@ -156,7 +162,8 @@ class CountedHistory:
         counts = await self._count_earlier(request, room - count, frame)
         costs = [None if each is None else round(each + frame.per_turn) for each in counts]
         first_kept = begin_with_question(request.turns, longest_suffix(costs, int(room - count)))
-        used_tokens = await self._count_sent(request, first_kept, kept_newest)
+        is_whole = not first_kept and kept_newest is newest
+        used_tokens = (is_whole and whole_count) or await self._count_sent(request, first_kept, kept_newest)
         while used_tokens > budget and first_kept < len(request.turns) - 1:
             # The frame was measured on other turns: templates may do as they please.
             first_kept = begin_with_question(request.turns, first_kept + 1)
@@ -175,6 +182,18 @@ class CountedHistory:
             counted_by="server",
         )
         return SentPrompt((*request.turns[first_kept:-1], kept_newest), report)
+
+    async def _ask_ahead(self, request: Request, newest: Turn, facts: ModelFacts) -> int | None:
+        """Ask at the same time for what most prompts need: the new texts, and the whole prompt if it will fit.
+
+        Returns the tokens of that, or None. Whoever waits for one after the other waits for each of them.
+        """
+        texts = {"\n".join(request.persona), request.prefix, *(turn.text for turn in request.turns[-NEW_TURNS:])}
+        unknown = [text for text in texts if text.strip() and _digest(text) not in self._splits]
+        fits = sum(len(turn.text) for turn in request.turns) < SAFE_CHARS_PER_TOKEN * facts.context_tokens
+        whole = [self._count_sent(request, 0, newest)] if fits else []
+        found = await asyncio.gather(*whole, *(self._split(text) for text in unknown))
+        return found[0] if fits and isinstance(found[0], int) else None
 
     async def _count_earlier(self, request: Request, room: float, frame: Frame) -> list[int | None]:
         """Return the tokens of all turns before the newest, from the newest back until the room is full.

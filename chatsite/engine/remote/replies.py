@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, suppress
@@ -19,10 +20,14 @@ from chatsite.engine.remote.stream_parts import (
 
 STREAM_TYPES = ("text/event-stream", "application/x-ndjson")
 MAX_WHOLE_BYTES = 16 << 20
+# Text is stored and shown some times a second. To wake up for each token costs more than to read it, so the next ones
+# gather for so long; what has gathered is then read for as long as the second says.
+REST_SECONDS = 0.02
+READ_SECONDS = 0.005
 
 
 async def iter_parts(response: httpx2.Response, *, is_native_ollama: bool) -> AsyncGenerator[StreamPart, None]:
-    """Yield the parts of an answer, and an empty part for each piece of the body: a sign of life.
+    """Yield the parts of an answer, and an empty part for a piece of the body without any: a sign of life.
 
     Raises GarbageError for what no server of models writes, and what httpx2 raises when the connection breaks.
     """
@@ -66,11 +71,19 @@ async def _iter_unnamed(
 async def _iter_lines(
     chunks: AsyncIterator[bytes], splitter: LineSplitter, parse_line: Callable[[str], StreamPart | None]
 ) -> AsyncGenerator[StreamPart, None]:
+    loop = asyncio.get_running_loop()
+    rested_at = 0.0
     async for chunk in chunks:
-        yield StreamPart()
+        part, has_text = None, False
         for line in splitter.push_bytes(chunk):
             if (part := parse_line(line)) is not None:
+                has_text = bool(part.text or part.reasoning) and part.finish_reason is None
                 yield part
+        if part is None:
+            yield StreamPart()
+        if has_text and loop.time() - rested_at > READ_SECONDS:
+            await asyncio.sleep(REST_SECONDS)
+            rested_at = loop.time()
     # Half a line means that the connection broke there, which whoever reads the parts sees by what is missing.
     with suppress(GarbageError):
         for line in splitter.flush_bytes():
@@ -87,10 +100,18 @@ async def _read_whole(beginning: bytes, chunks: AsyncIterator[bytes]) -> AsyncGe
         yield StreamPart()
     try:
         record = json.loads(content)
-    except (ValueError, RecursionError):
-        if not content.rstrip().endswith(b"}"):
+    except (ValueError, RecursionError) as error:
+        if _is_half(content.rstrip(), error):
             # The connection broke, as whoever reads the parts sees by what is missing.
             return
         raise GarbageError("no JSON") from None
     yield parse_completion(record)
     yield StreamPart(is_last=True)
+
+
+def _is_half(content: bytes, error: Exception) -> bool:
+    """Return whether JSON could not be read because its end is missing."""
+    if not content.endswith(b"}"):
+        return True
+    # An object within it may be whole.
+    return isinstance(error, json.JSONDecodeError) and error.pos >= len(error.doc.rstrip())

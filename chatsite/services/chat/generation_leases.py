@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import delete, select, update
+from sqlalchemy.orm import defer
 
 from chatsite.database import WriteSession, db, utcnow, write_transaction
 from chatsite.engine.types import Turn
@@ -174,6 +175,8 @@ def _lock_held(tx: WriteSession, lease_owner: str, updates: Mapping[int, Generat
     rows = tx.scalars(
         select(Generation)
         .where(Generation.id.in_(updates), leases.is_held(Generation, RUNNING, lease_owner))
+        # Whatever is large and does not change here is not read again at each tick.
+        .options(defer(Generation.prompt_report), defer(Generation.generation_options))
         .execution_options(populate_existing=True)
     )
     return {row.id: row for row in rows if row.attempts == updates[row.id].attempts}
@@ -183,7 +186,8 @@ def _apply_update(row: Generation, update_: GenerationUpdate) -> None:
     # Whatever a server says that it has counted, the column holds no more.
     row.token_count = min(row.token_count + update_.new_tokens, MAX_TOKEN_COUNT)
     row.reasoning_tokens = min(row.reasoning_tokens + update_.reasoning_tokens, MAX_TOKEN_COUNT)
-    row.prompt_report = update_.prompt_report or row.prompt_report
+    if update_.prompt_report:
+        row.prompt_report = update_.prompt_report
     # A later attempt keeps the time of the first token: the user has seen it.
     if (update_.new_tokens or update_.reasoning) and row.first_token_at is None:
         row.first_token_at = utcnow()
