@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ from benchmarks.support.chat_readers import ReadPlan, ReadResult
 from benchmarks.support.http_client import site_port
 from benchmarks.support.tables import Table, describe_machine, format_milliseconds, format_ratio, write_section
 from tests.support.engine_server import EngineServer
-from tests.support.llama_server import MODEL, running_llama_server
+from tests.support.llama_server import MODEL, LlamaServer, running_llama_server
 from tests.support.served_site import REPOSITORY_ROOT, ServedSite, running_site
 
 STREAM_COUNTS = (1, 16)
@@ -76,8 +77,12 @@ def read_through_site(site: ServedSite, questions: Sequence[str]) -> ReadResult:
     """Have visitors ask all at once, and read their streams; the tokens are those that the site counted."""
     runners = site.list_runners()
     before = [_processor_seconds(runner) for runner in runners]
+    # Nobody asks before all have the page: its making is none of the wait for an answer.
+    gate = threading.Barrier(len(questions))
     with ThreadPoolExecutor(len(questions)) as pool:
-        watched = list(pool.map(lambda question: ask_and_watch(site_port(site), question), questions))
+        watched = list(
+            pool.map(lambda question: ask_and_watch(site_port(site), question, await_others=gate.wait), questions)
+        )
     used = sum(_processor_seconds(runner) for runner in runners) - sum(before)
     return ReadResult(
         _count_tokens(site, watched),
@@ -122,18 +127,32 @@ def compare_streams(quick: bool) -> Table:
         site_in_front_of(server.url, MODEL, answer_tokens, places) as site,
     ):
         for count in STREAM_COUNTS:
-            pairs = []
-            for number in range(rounds + 1):
-                questions = [f"{QUESTION} {count}-{number}-{place}." for place in range(count)]
-                through = read_through_site(site, questions)
-                directly = read_directly(
-                    "plain", server.url, MODEL, [f"{q} " for q in questions], answer_tokens, sys.executable
-                )
-                pairs.append((directly, through))
+            pairs = [_measure_round(server, site, count, number, answer_tokens) for number in range(rounds + 1)]
             # The first round warms both up.
             table.add_row(count, *_compare(pairs[1:]))
-    table.notes.append(f"Medians of {rounds} rounds, in turn. Site, runner, server and readers share the processors.")
+    table.notes.append(
+        f"Medians of {rounds} rounds, in turn and with new questions. Site, runner, server and readers share the"
+        " processors."
+    )
     return table
+
+
+def _measure_round(
+    server: LlamaServer, site: ServedSite, count: int, number: int, answer_tokens: int
+) -> tuple[ReadResult, ReadResult]:
+    """Ask directly and through the site; in each second round in the other order."""
+    # The server keeps what it has read: nobody asks what was asked before, and all questions begin alike.
+    first = 1000 * count + 100 * number
+    questions = [f"{QUESTION} {first + place}." for place in range(2 * count)]
+
+    def ask_directly() -> ReadResult:
+        return read_directly("plain", server.url, MODEL, questions[:count], answer_tokens, sys.executable)
+
+    if number % 2:
+        directly = ask_directly()
+        return directly, read_through_site(site, questions[count:])
+    through_site = read_through_site(site, questions[count:])
+    return ask_directly(), through_site
 
 
 def _compare(pairs: Sequence[tuple[ReadResult, ReadResult]]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -26,10 +27,11 @@ class WatchedAnswer:
     public_id: str
 
 
-def ask_and_watch(port: int, question: str) -> WatchedAnswer:
-    """Ask as somebody new, as a browser does, and read the stream to its end."""
+def ask_and_watch(port: int, question: str, *, await_others: Callable[[], object] = lambda: None) -> WatchedAnswer:
+    """Ask as somebody new, as a browser does, and read the stream to its end; `await_others` when the page is open."""
     client = Client(port)
     client.get("/")
+    await_others()
     start = time.perf_counter()
     key = f"key-{time.time_ns()}"
     response = client.post_question(question, key)
