@@ -210,12 +210,16 @@ def translate_text(text: str) -> str:
 
 def translate_error(error: ChatsiteError) -> str:
     """Return the message of an error in the reader's language, with the errors that are its reasons."""
-    params = {
-        name: translate_error(value) if isinstance(value, ChatsiteError) else value
-        for name, value in error.params.items()
-    }
+    params = {name: _localize_param(value) for name, value in error.params.items()}
     params |= {name: gettext(str(error.params[name])) for name in error.translated_params}
     return str(gettext(error.message_template, **params) if params else gettext(error.message_template))
+
+
+def _localize_param(value: object) -> object:
+    if isinstance(value, ChatsiteError):
+        return translate_error(value)
+    # Whole numbers in errors are counts: lengths, limits, tokens.
+    return format_count(value) if isinstance(value, int) else value
 
 
 def describe_error(error: ChatsiteError | None) -> str:

@@ -335,7 +335,7 @@ SETTINGS = (
         parse_flag,
         "1",
         gettext_noop(
-            "Whether an assistant of at least 0.5 billion parameters names a conversation after its first answer, "
+            "Whether an assistant of at least 0.5 billion parameters names a chat after its first answer, "
             "while there is nothing else to write."
         ),
     ),

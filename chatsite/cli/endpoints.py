@@ -74,7 +74,7 @@ def list_all() -> int:
         cards = endpoints.list_cards(config)
         _print_servers([(card.endpoint, card.models, _status_text(card)) for card in cards])
         if not cards:
-            click.echo(gettext("No other servers belong to this site."))
+            click.echo(gettext("No other servers have been added."))
         return 0
 
 

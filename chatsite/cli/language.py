@@ -64,6 +64,8 @@ def localized_message(error: ChatsiteError | ConfigError | InvalidValueError) ->
     """Return the message of an error in the language of the environment, its translatable parameters included."""
     translated = error.translated_params if isinstance(error, ChatsiteError) else ()
     params = {name: _localize_param(value, name in translated) for name, value in error.params.items()}
+    if isinstance(error, ChatsiteError):
+        params = {name: _format_count(value) if isinstance(value, int) else value for name, value in params.items()}
     return localize(error.message_template, **params)
 
 
@@ -88,6 +90,15 @@ def _localize_param(value: object, is_ours: bool) -> object:
     if isinstance(value, ChatsiteError | ConfigError | InvalidValueError):
         return localized_message(value)
     return localize(value) if is_ours and isinstance(value, str) and value else value
+
+
+def _format_count(count: int) -> str:
+    if count < 1000:
+        return str(count)
+    # Loaded only where it is needed, so that `chatsite --help` stays fast.
+    from babel.numbers import format_decimal
+
+    return format_decimal(count, "#,##0", locale=environment_language())
 
 
 @cache

@@ -135,7 +135,7 @@ def chat_command(site: str) -> None:
 
 
 @commands.command(
-    help=gettext_noop("Print a link that opens the terminal's conversations in a browser; works once, for ten minutes.")
+    help=gettext_noop("Print a link that opens the terminal's chats in a browser; works once, for ten minutes.")
 )
 @click.option("--site", default=local_site_url, help=gettext_noop("Address of the site, used in links."))
 def link_command(site: str) -> None:
@@ -144,7 +144,7 @@ def link_command(site: str) -> None:
     click.echo(create_link(site.rstrip("/")))
 
 
-@commands.command(help=gettext_noop("Fill an empty instance with sample conversations and print a link to them."))
+@commands.command(help=gettext_noop("Fill an empty instance with sample chats and print a link to them."))
 @click.option(
     "--states", is_flag=True, help=gettext_noop("Add an answer in every state; they keep it while no runner is active.")
 )
@@ -192,7 +192,7 @@ def restore_command(file: Path) -> None:
 
 @commands.command(
     help=gettext_noop(
-        "Export the terminal's conversations to FILE: all of it as .json, or as .zip with a Markdown file for each."
+        "Export the terminal's chats to FILE: all of it as .json, or as .zip with a Markdown file for each."
     )
 )
 @click.argument("file", type=click.Path(path_type=Path))
@@ -204,7 +204,7 @@ def export_command(file: Path) -> None:
 
 @commands.command(
     help=gettext_noop(
-        "Import files, or folders of them, as conversations of the terminal; the import page says which are read."
+        "Import files, or folders of them, as chats of the terminal; the import page says which are read."
     )
 )
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)

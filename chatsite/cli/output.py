@@ -74,7 +74,7 @@ class Output:
     def print_conversations(self, conversations: Sequence[Conversation]) -> None:
         """Print a numbered list."""
         if not conversations:
-            self.print_info(gettext("No conversations yet."))
+            self.print_info(gettext("No chats yet."))
         for number, conversation in enumerate(conversations, start=1):
             updated_text = format_datetime(conversation.updated_at.astimezone(), "short", rebase=False)
             self.print_info(f"{number:3}  {conversation.title}  ({updated_text})")

@@ -77,7 +77,7 @@ class Repl:
 
     def _start_conversation(self, _rest: str) -> None:
         self._client.start_conversation()
-        self._output.print_info(gettext("New conversation."), style="dim")
+        self._output.print_info(gettext("New chat."), style="dim")
 
     def _list_conversations(self, _rest: str) -> None:
         listed = self._client.list_conversations()
@@ -89,7 +89,7 @@ class Repl:
             self._listed_ids = [conversation.public_id for conversation in self._client.list_conversations()]
         number = int(rest) if rest.isascii() and rest.isdecimal() else 0
         if not 1 <= number <= len(self._listed_ids):
-            self._output.print_error(gettext("Choose a conversation by its number in /list, for example /open 1."))
+            self._output.print_error(gettext("Choose a chat by its number in /list, for example /open 1."))
             return
         self._client.conversation_id = self._listed_ids[number - 1]
         self._output.print_transcript(self._client.list_messages())
@@ -125,14 +125,14 @@ class Repl:
 
     def _print_help(self, _rest: str) -> None:
         for command, meaning in (
-            ("/new", gettext("start a new conversation")),
-            ("/list", gettext("list the conversations")),
-            ("/open N", gettext("continue conversation N of the list")),
+            ("/new", gettext("start a new chat")),
+            ("/list", gettext("list the chats")),
+            ("/open N", gettext("continue chat N of the list")),
             ("/model", gettext("list the models and show the current one")),
             ("/model NAME", gettext("change the model for the next answers")),
             ("/preset NAME", gettext("change the style: precise, balanced or creative")),
             ("/why", gettext("show what the model read for the last answer")),
-            ("/link", gettext("open these conversations in a browser")),
+            ("/link", gettext("open these chats in a browser")),
             ("/quit", gettext("quit, like Ctrl-D")),
             ("Ctrl-C", gettext("stop the answer")),
             ("//…", gettext("ask a question that starts with a slash")),

@@ -9,7 +9,7 @@ class ConversationNotFoundError(NotFoundError):
     """The conversation does not exist, or not any more."""
 
     code = "conversation_not_found"
-    message_template = gettext_noop("This conversation does not exist or was deleted.")
+    message_template = gettext_noop("This chat does not exist or was deleted.")
 
 
 class EmptyMessageError(ChatsiteError):
@@ -96,7 +96,7 @@ class ConversationFullError(ChatsiteError):
     code = "conversation_full"
     status = 409
     message_template = gettext_noop(
-        "This conversation has %(most)s messages and cannot grow. Your message is kept; start a new conversation."
+        "This chat has %(most)s messages and cannot grow. Your message is kept; start a new chat."
     )
 
 
@@ -105,7 +105,7 @@ class TooManyCopiesError(ChatsiteError):
 
     code = "too_many_copies"
     status = 429
-    message_template = gettext_noop("You copied many conversations. Try again in a minute.")
+    message_template = gettext_noop("You copied many chats. Try again in a minute.")
     retry_after = 60
 
 
@@ -132,7 +132,7 @@ class TemporaryChatError(ChatsiteError):
 
     code = "temporary_chat"
     status = 409
-    message_template = gettext_noop("This is a temporary chat. Keep it first to do this.")
+    message_template = gettext_noop("This is a temporary chat. Save it first to do this.")
 
 
 class NotTemporaryError(ChatsiteError):
@@ -140,7 +140,7 @@ class NotTemporaryError(ChatsiteError):
 
     code = "not_temporary"
     status = 409
-    message_template = gettext_noop("This conversation is saved. Delete it if you no longer need it.")
+    message_template = gettext_noop("This chat is saved. Delete it if you no longer need it.")
 
 
 class DraftTooLongError(ChatsiteError):

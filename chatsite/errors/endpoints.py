@@ -23,7 +23,7 @@ class InvalidEndpointUrlError(EndpointConfigError):
 
     code = "invalid_endpoint_url"
     message_template = gettext_noop(
-        "%(url)s is not the address of an endpoint, such as http://127.0.0.1:11434/v1, without a name or a password"
+        "%(url)s is not the address of a model server, such as http://127.0.0.1:11434/v1, without a name or a password"
     )
 
 
@@ -78,7 +78,7 @@ class EndpointUnknownError(EndpointError):
     """Takes `endpoint`."""
 
     code = "endpoint_unknown"
-    message_template = gettext_noop("There is no endpoint %(endpoint)s.")
+    message_template = gettext_noop("There is no server %(endpoint)s.")
 
 
 class EndpointKeyMissingError(EndpointError):
@@ -122,7 +122,7 @@ class EndpointUnpaidError(EndpointError):
     """Takes `endpoint`."""
 
     code = "endpoint_unpaid"
-    message_template = gettext_noop("%(endpoint)s asks to be paid first.")
+    message_template = gettext_noop("%(endpoint)s requires payment: the account has no credit left.")
 
 
 class EndpointModelMissingError(EndpointError):
@@ -136,7 +136,7 @@ class EndpointBusyError(EndpointError):
     """Takes `endpoint`."""
 
     code = "endpoint_busy"
-    message_template = gettext_noop("%(endpoint)s has too much to do.")
+    message_template = gettext_noop("%(endpoint)s is overloaded.")
 
 
 class EndpointRejectedError(EndpointError):
@@ -164,35 +164,35 @@ class EndpointCutOffError(EndpointError):
     """Takes `endpoint`."""
 
     code = "endpoint_cut_off"
-    message_template = gettext_noop("The connection to %(endpoint)s ended before the answer did.")
+    message_template = gettext_noop("The connection to %(endpoint)s was lost in the middle of the answer.")
 
 
 class EndpointRedirectError(EndpointError):
     """Takes `endpoint`."""
 
     code = "endpoint_redirect"
-    message_template = gettext_noop("%(endpoint)s refers to another address, which is not followed.")
+    message_template = gettext_noop("%(endpoint)s redirects to another address, which is not allowed.")
 
 
 class EndpointGarbageError(EndpointError):
     """Takes `endpoint`."""
 
     code = "endpoint_garbage"
-    message_template = gettext_noop("%(endpoint)s does not answer as a server of models does.")
+    message_template = gettext_noop("%(endpoint)s does not answer like a model server. Check its address.")
 
 
 class EndpointFilteredError(EndpointError):
     """Takes `endpoint`."""
 
     code = "endpoint_filtered"
-    message_template = gettext_noop("%(endpoint)s withheld the rest of the answer.")
+    message_template = gettext_noop("%(endpoint)s blocked the rest of the answer.")
 
 
 class EndpointPausedError(EndpointError):
     """Takes `endpoint` and `reason`."""
 
     code = "endpoint_paused"
-    message_template = gettext_noop("%(endpoint)s is not asked for a while: %(reason)s")
+    message_template = gettext_noop("%(endpoint)s is paused after failures: %(reason)s")
 
 
 class EndpointCannotContinueError(EndpointError):

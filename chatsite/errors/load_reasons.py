@@ -20,14 +20,14 @@ class NoWeightsError(LoadReasonError):
     """Takes `name`."""
 
     code = "no_weights"
-    message_template = gettext_noop("%(name)s has no weights.")
+    message_template = gettext_noop("%(name)s has no model files.")
 
 
 class NotOurWeightsError(LoadReasonError):
     """Takes `name`."""
 
     code = "weights_not_ours"
-    message_template = gettext_noop("the weights of %(name)s are not managed by the site.")
+    message_template = gettext_noop("the files of %(name)s are not managed by the site.")
 
 
 class DownloadRunningError(LoadReasonError):
@@ -71,7 +71,7 @@ class NoReadableFormatError(LoadReasonError):
     """Takes `repo`."""
 
     code = "no_readable_format"
-    message_template = gettext_noop("%(repo)s has no weights in a supported format.")
+    message_template = gettext_noop("%(repo)s has no model files in a supported format.")
 
 
 class DigestMismatchError(LoadReasonError):
@@ -134,7 +134,7 @@ class IncompleteModelError(LoadReasonError):
     """Takes `folder`."""
 
     code = "incomplete_model"
-    message_template = gettext_noop("%(folder)s has no configuration, tokenizer or weights.")
+    message_template = gettext_noop("%(folder)s has no configuration, tokenizer or model files.")
 
 
 class UnsupportedModelTypeError(LoadReasonError):
@@ -180,7 +180,7 @@ class MissingWeightsError(LoadReasonError):
     """Takes `folder` and `key`."""
 
     code = "missing_weights"
-    message_template = gettext_noop("the weights in %(folder)s do not match the configuration: %(key)s is missing.")
+    message_template = gettext_noop("the model files in %(folder)s do not match the configuration: %(key)s is missing.")
 
 
 class NoEndTokenError(LoadReasonError):

@@ -84,7 +84,7 @@ class EndpointNotFoundError(NotFoundError):
     """No server with that name belongs to the site, or was found."""
 
     code = "endpoint_not_found"
-    message_template = gettext_noop("Unknown server of models.")
+    message_template = gettext_noop("Unknown model server.")
 
 
 class EndpointConfiguredError(ChatsiteError):

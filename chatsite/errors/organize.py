@@ -10,7 +10,7 @@ class NothingSelectedError(ChatsiteError):
 
     code = "nothing_selected"
     status = 422
-    message_template = gettext_noop("Select at least one conversation first.")
+    message_template = gettext_noop("Select at least one chat first.")
 
 
 class TooManySelectedError(ChatsiteError):
@@ -18,7 +18,7 @@ class TooManySelectedError(ChatsiteError):
 
     code = "too_many_selected"
     status = 422
-    message_template = gettext_noop("You can change up to %(most)s conversations at once.")
+    message_template = gettext_noop("You can change up to %(most)s chats at once.")
 
 
 class EmptyTagError(ChatsiteError):

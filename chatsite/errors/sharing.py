@@ -26,7 +26,7 @@ class ShareTooLongToCopyError(ChatsiteError):
 
     code = "share_too_long_to_copy"
     status = 409
-    message_template = gettext_noop("This conversation is too long to copy. You can still read it here.")
+    message_template = gettext_noop("This chat is too long to copy. You can still read it here.")
 
 
 class InvalidLifetimeError(ChatsiteError):
@@ -42,4 +42,4 @@ class TooManySharesError(ChatsiteError):
 
     code = "too_many_shares"
     status = 409
-    message_template = gettext_noop("A conversation can have up to %(most)s shared links. Delete one first.")
+    message_template = gettext_noop("A chat can have up to %(most)s shared links. Delete one first.")

@@ -36,7 +36,7 @@ class StorageReadOnlyError(StorageError):
     """The disk or the database accepts no writes."""
 
     code = "storage_read_only"
-    message_template = gettext_noop("The site can only read at the moment: nothing was saved. Your text is kept.")
+    message_template = gettext_noop("The site is read-only at the moment and nothing was saved. Your text is kept.")
     retry_after = 30
 
 
@@ -104,5 +104,5 @@ class DatabaseFullError(ChatsiteError):
     code = "database_full"
     status = 507
     message_template = gettext_noop(
-        "The site has no more room and nothing was saved. Your text is kept. Deleted conversations make room."
+        "The site's storage is full and nothing was saved. Your text is kept. Delete chats to free space."
     )

@@ -65,7 +65,7 @@ class NothingToExportError(ChatsiteError):
 
     code = "nothing_to_export"
     status = 404
-    message_template = gettext_noop("No conversations yet.")
+    message_template = gettext_noop("No chats yet.")
 
 
 class ImportFileRequiredError(ChatsiteError):
@@ -95,7 +95,7 @@ class NoConversationError(UnreadableError):
     """The record is no conversation in a known format."""
 
     code = "no_conversation"
-    message_template = gettext_noop("This is not a conversation in a supported format.")
+    message_template = gettext_noop("This is not a chat in a supported format.")
 
 
 class NothingWrittenError(UnreadableError):
@@ -109,7 +109,7 @@ class UnknownContentError(UnreadableError):
     """The conversation has content, and none of it has a known form."""
 
     code = "unknown_content"
-    message_template = gettext_noop("Its messages have a form that is not supported.")
+    message_template = gettext_noop("Its messages have a format that is not supported.")
 
 
 class FilesWithoutMessageError(UnreadableError):
@@ -151,7 +151,7 @@ class NothingFoundError(UnreadableError):
     """The file has no conversations."""
 
     code = "no_conversations_found"
-    message_template = gettext_noop("No conversations were found in this file.")
+    message_template = gettext_noop("No chats were found in this file.")
 
 
 class RecordDamagedError(UnreadableError):
@@ -172,7 +172,7 @@ class RecordTooDeepError(UnreadableError):
     """A record of the file is nested too deeply."""
 
     code = "record_too_deep"
-    message_template = gettext_noop("It has too many levels for a conversation.")
+    message_template = gettext_noop("It has too many levels for a chat.")
 
 
 class NotJsonError(UnreadableError):
@@ -203,7 +203,7 @@ class NoConversationsInFileError(UnreadableError):
 
     code = "no_conversations_in_file"
     message_template = gettext_noop(
-        "This file from %(product)s contains no conversations. Choose %(name)s from the same archive, or all of it."
+        "This file from %(product)s contains no chats. Choose %(name)s from the same archive, or all of it."
     )
 
 
@@ -262,9 +262,7 @@ class MoreUnknownRecordsError(UnreadableError):
     """So many more parts of a file are no conversations; takes `count`."""
 
     code = "more_unknown_records"
-    message_template = gettext_noop(
-        "More parts of the file that are not conversations in a supported format: %(count)s."
-    )
+    message_template = gettext_noop("More parts of the file that are not chats in a supported format: %(count)s.")
 
 
 class NewerVersionError(UnreadableError):

@@ -164,10 +164,10 @@ def choose_action(page: Page, title: str, role: Literal["button", "link"], name:
 def open_new_conversation(page: Page) -> None:
     """Go to a new conversation by the list, and wait until it is there: what is typed before belongs to the old one."""
     page.locator("#page").evaluate("(column) => column.setAttribute('data-left', '')")
-    page.get_by_role("link", name="New conversation").first.click()
+    page.get_by_role("link", name="New chat").first.click()
     # Where one was at a new conversation already, only the column itself tells that it was exchanged.
     expect(page.locator("#page:not([data-left])")).to_be_visible()
-    expect(page.get_by_role("heading", level=1)).to_have_text("New conversation")
+    expect(page.get_by_role("heading", level=1)).to_have_text("New chat")
 
 
 def ask_and_wait(page: Page, text: str) -> None:

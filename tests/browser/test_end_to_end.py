@@ -25,7 +25,7 @@ def last_word(page: Page) -> int:
 def test_first_conversation_from_question_to_continue(new_visitor: Callable[..., BrowserVisitor]) -> None:
     page = new_visitor(refused=True).open_tab()
     expect(page.get_by_role("heading", name="What can I help with?")).to_be_visible()
-    expect(page.get_by_text("Your conversations will be listed here.")).to_be_visible()
+    expect(page.get_by_text("Your chats will appear here.")).to_be_visible()
     expect(page.get_by_role("textbox", name="Message")).to_be_focused()
 
     page.keyboard.type(LONG)
@@ -121,7 +121,7 @@ def test_whole_visit_without_javascript(new_visitor: Callable[..., BrowserVisito
 
     open_new_conversation(page)
     send_question(page, "x" * 4001)
-    expect(page.get_by_text("This message has 4001 characters")).to_be_visible()
+    expect(page.get_by_text("This message has 4,001 characters")).to_be_visible()
     expect(page.get_by_role("textbox", name="Message")).to_have_value("x" * 4001)
     send_question(page, "/say The second one")
     expect(page.locator(".prose")).to_have_text("The second one")
@@ -137,4 +137,4 @@ def test_whole_visit_without_javascript(new_visitor: Callable[..., BrowserVisito
     choose_action(page, "Firsts", "button", "Delete")
     expect(rows).to_have_text(["/say The second one"])
     page.goto(first)
-    expect(page.get_by_text("This conversation does not exist or was deleted.")).to_be_visible()
+    expect(page.get_by_text("This chat does not exist or was deleted.")).to_be_visible()

@@ -39,11 +39,11 @@ def test_phone_drawer_opens_and_closes(new_visitor: Callable[..., BrowserVisitor
     phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
     for javascript in (True, False):
         page = new_visitor(java_script_enabled=javascript, **phone).open_tab()
-        drawer = page.get_by_role("navigation", name="Conversations")
+        drawer = page.get_by_role("navigation", name="Chats")
         expect(drawer).to_be_hidden()
-        page.get_by_role("button", name="Conversations").tap()
+        page.get_by_role("button", name="Chats").tap()
         expect(drawer).to_be_visible()
-        expect(drawer.get_by_role("link", name="New conversation")).to_be_in_viewport()
+        expect(drawer.get_by_role("link", name="New chat")).to_be_in_viewport()
         drawer.get_by_role("button", name="Close").tap()
         expect(drawer).to_be_hidden()
 

@@ -22,7 +22,7 @@ AHEAD_SCRIPT = """
 def open_long_chat(visitor: BrowserVisitor) -> tuple[Page, list[str]]:
     """The front page beside a long conversation, with the script that asks ahead; and what is asked for from now on."""
     page, _ = begin(visitor)
-    page.locator("#sidebar").get_by_role("link", name="New conversation").click()
+    page.locator("#sidebar").get_by_role("link", name="New chat").click()
     expect(page.locator("#welcome")).to_be_visible()
     asked: list[str] = []
 
@@ -98,7 +98,7 @@ def test_end_of_a_long_conversation_comes_first(new_visitor: Callable[..., Brows
     expect(number(page, LENGTH - 1)).to_be_in_viewport()
     assert page.evaluate("main.scrollTop") == 0
     page.evaluate("main.scrollTop = -2500")
-    page.locator("#sidebar").get_by_role("link", name="New conversation").click()
+    page.locator("#sidebar").get_by_role("link", name="New chat").click()
     expect(page.locator("#welcome")).to_be_visible()
     # Going back leads to the place where one was, so as much as that takes comes at once.
     page.go_back()
@@ -117,4 +117,4 @@ def test_site_that_is_away_is_told_at_the_click(new_visitor: Callable[..., Brows
     expect(page.locator("#welcome")).to_be_visible()
     page.mouse.up()
     # The browser shows the page for when the site cannot be reached.
-    expect(page.get_by_role("heading", level=1)).not_to_have_text("New conversation")
+    expect(page.get_by_role("heading", level=1)).not_to_have_text("New chat")

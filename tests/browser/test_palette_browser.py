@@ -83,7 +83,7 @@ def test_palette_opens_what_it_finds(new_visitor: Callable[..., BrowserVisitor])
     expect(page.get_by_role("heading", level=1)).to_have_text("/say Bread")
     # And the conversation before is one key away.
     page.keyboard.press("Control+k")
-    expect(palette.get_by_role("option", name="Export this conversation")).to_be_attached()
+    expect(palette.get_by_role("option", name="Export this chat")).to_be_attached()
     assert page.locator(".palette-name").first.inner_text() == "/say Clouds"
     page.keyboard.type("dark")
     expect(palette.locator(".palette-name").first).to_have_text("Dark theme")
@@ -158,7 +158,7 @@ def test_sidebar_becomes_a_rail_by_key_and_stays_so(new_visitor: Callable[..., B
     expect(rows).to_be_hidden()
     assert sidebar.evaluate("(rail) => rail.offsetWidth") <= 56
     # What one begins with is there, and its word for whoever points at it.
-    for name in ("New conversation", "Overview", "Settings"):
+    for name in ("New chat", "Overview", "Settings"):
         link = sidebar.get_by_role("link", name=name)
         assert link.evaluate("(link) => link.querySelector('span').offsetWidth") == 1
         link.hover()
@@ -215,7 +215,7 @@ def test_menu_keyboard_navigation_restores_focus(new_visitor: Callable[..., Brow
     page = guest.open_tab()
     begin(guest, page, "/say One")
     page.locator(".row-title").click()
-    button = page.get_by_role("button", name="Conversation menu")
+    button = page.get_by_role("button", name="Chat menu")
     button.focus()
     page.keyboard.press("Enter")
     assert focused(page) == "Rename"

@@ -64,7 +64,7 @@ def test_print_action_prints_whole_conversation(
     new_visitor: Callable[..., BrowserVisitor], stored_visitor: seed_data.StoredVisitor
 ) -> None:
     page = open_printed(new_visitor, stored_visitor)
-    page.get_by_role("button", name="Conversation menu").click()
+    page.get_by_role("button", name="Chat menu").click()
     page.get_by_role("link", name="Export", exact=True).click()
     page.get_by_role("link", name="Print everything").click()
     page.wait_for_function("() => window.prints === 1")
@@ -90,7 +90,7 @@ def test_print_of_a_part_says_so(
     new_visitor: Callable[..., BrowserVisitor], stored_visitor: seed_data.StoredVisitor
 ) -> None:
     page = open_printed(new_visitor, stored_visitor)
-    note = page.get_by_text("This is not the whole conversation")
+    note = page.get_by_text("This is not the whole chat")
     expect(note).to_be_hidden()
     page.emulate_media(media="print")
     expect(note).to_be_visible()

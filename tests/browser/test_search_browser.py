@@ -35,7 +35,7 @@ def test_results_appear_while_typing_and_link_to_message(new_visitor: Callable[.
     box.fill("zebra by:model")
     palette.get_by_role("option", name="All results for “zebra by:model”").click()
     expect(page).to_have_url(conversation.rpartition("/conversations/")[0] + "/search?q=zebra+by:model")
-    words = page.get_by_role("searchbox", name="Search your conversations")
+    words = page.get_by_role("searchbox", name="Search your chats")
     expect(page.locator("#results mark")).to_have_text(["zébra"])
     # What is typed before the scripts of the page have begun is not looked for.
     expect(page.locator(".search-form")).to_have_attribute("data-htmx-powered", "true")

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 
 def share(page: Page) -> str:
     """Share the conversation that is open; returns the address."""
-    page.get_by_role("button", name="Conversation menu").click()
+    page.get_by_role("button", name="Chat menu").click()
     page.get_by_role("link", name="Share", exact=True).click()
     expect(page.get_by_text("2 messages")).to_be_visible()
     expect(page.get_by_label("Expires")).to_have_value("month")
@@ -50,7 +50,7 @@ def test_share_can_be_read_updated_copied_revoked(new_visitor: Callable[..., Bro
     expect(owner.get_by_role("button", name="Send")).to_be_visible()
     page.reload()
     expect(page.locator(".prose")).to_have_text("Shared words")
-    owner.get_by_role("button", name="Conversation menu").click()
+    owner.get_by_role("button", name="Chat menu").click()
     owner.get_by_role("link", name="Share", exact=True).click()
     owner.get_by_role("button", name="Update").click()
     if scripts:
@@ -61,8 +61,8 @@ def test_share_can_be_read_updated_copied_revoked(new_visitor: Callable[..., Bro
     page.reload()
     expect(page.locator(".prose").last).to_have_text("Said later")
 
-    page.get_by_role("link", name="Continue this conversation").click()
-    page.get_by_role("button", name="Copy to my conversations").click()
+    page.get_by_role("link", name="Continue this chat").click()
+    page.get_by_role("button", name="Copy to my chats").click()
     expect(page).to_have_url(re.compile("/conversations/"))
     send_question(page, "/say Words of my own")
     expect(page.locator(".prose").last).to_have_text("Words of my own")

@@ -42,11 +42,11 @@ def test_links_exchange_the_column(new_visitor: Callable[..., BrowserVisitor]) -
     # One row is marked once the conversation has begun.
     assert current_links(page) == ["/say First"]
     mark_document(page)
-    page.locator("#sidebar").get_by_role("link", name="New conversation").click()
-    expect(page).to_have_title("New conversation · chatsite")
-    expect(page.get_by_role("heading", level=1)).to_have_text("New conversation")
-    assert current_links(page) == ["New conversation"]
-    expect(page.locator("#announcer")).to_have_text("New conversation")
+    page.locator("#sidebar").get_by_role("link", name="New chat").click()
+    expect(page).to_have_title("New chat · chatsite")
+    expect(page.get_by_role("heading", level=1)).to_have_text("New chat")
+    assert current_links(page) == ["New chat"]
+    expect(page.locator("#announcer")).to_have_text("New chat")
     ask_and_wait(page, "/long 60")
     row(page, "/say First")
     expect(page.locator(".prose")).to_have_text("First")
@@ -54,7 +54,7 @@ def test_links_exchange_the_column(new_visitor: Callable[..., BrowserVisitor]) -
     assert current_links(page) == ["/say First"]
     expect(page.get_by_role("textbox", name="Message")).to_be_focused()
     expect(page.locator("#announcer")).to_have_text("/say First")
-    for link, heading in (("Overview", "Overview"), ("All conversations", "All conversations")):
+    for link, heading in (("Overview", "Overview"), ("All chats", "All chats")):
         page.locator("main" if link != "Overview" else "#sidebar").get_by_role(
             "link", name=re.compile(f"^{link}")
         ).click()
@@ -68,7 +68,7 @@ def test_links_exchange_the_column(new_visitor: Callable[..., BrowserVisitor]) -
     page.go_back()
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
     page.go_forward()
-    expect(page.get_by_role("heading", level=1)).to_have_text("All conversations")
+    expect(page.get_by_role("heading", level=1)).to_have_text("All chats")
     expect(page).to_have_url(re.compile(r"/conversations$"))
     assert is_same_document(page)
     # By the keyboard, and in a tab of its own.
@@ -87,7 +87,7 @@ def test_links_exchange_the_column(new_visitor: Callable[..., BrowserVisitor]) -
 def test_back_restores_the_place(new_visitor: Callable[..., BrowserVisitor]) -> None:
     page = new_visitor().open_tab()
     ask_and_wait(page, "/long 400")
-    page.locator("#sidebar").get_by_role("link", name="New conversation").click()
+    page.locator("#sidebar").get_by_role("link", name="New chat").click()
     expect(page.locator("#welcome")).to_be_visible()
     ask_and_wait(page, "/say Other")
     row(page, "/long 400")
@@ -113,12 +113,12 @@ def test_streams_of_left_conversations_end(new_visitor: Callable[..., BrowserVis
     writer.begin()
     writer.write("Once upon a time")
     expect(page.locator(".prose")).to_contain_text("Once")
-    page.locator("#sidebar").get_by_role("link", name="New conversation").click()
+    page.locator("#sidebar").get_by_role("link", name="New chat").click()
     expect(page.locator("#welcome")).to_be_visible()
     for _ in range(3):
         row(page, "Long story")
         expect(page.locator(".prose")).to_contain_text("Once")
-        page.locator("#sidebar").get_by_role("link", name="New conversation").click()
+        page.locator("#sidebar").get_by_role("link", name="New chat").click()
         expect(page.locator("#welcome")).to_be_visible()
     for _ in range(100):
         if open_streams:
@@ -157,7 +157,7 @@ def test_nothing_is_lost_by_leaving(new_visitor: Callable[..., BrowserVisitor]) 
     page = new_visitor().open_tab()
     ask_and_wait(page, "/say First")
     page.get_by_role("textbox", name="Message").fill("Half a thought")
-    page.locator("#sidebar").get_by_role("link", name="New conversation").click()
+    page.locator("#sidebar").get_by_role("link", name="New chat").click()
     expect(page.get_by_role("textbox", name="Message")).to_have_value("")
     # What is being sent arrives, though its page is gone.
     held: list[Route] = []
@@ -185,7 +185,7 @@ def test_other_versions_and_failures_load_the_page(new_visitor: Callable[..., Br
     address = page.locator("#conversations .row-title").get_attribute("href")
     page.evaluate("(address) => document.querySelector('#conversations .row-title').href = address", f"{address}x")
     page.locator("#conversations .row-title").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("This conversation does not exist or was deleted.")
+    expect(page.get_by_role("heading", level=1)).to_have_text("This chat does not exist or was deleted.")
     assert is_same_document(page)
     expect(page.locator("#conversations")).to_be_visible()
     page.go_back()
@@ -199,7 +199,7 @@ def test_other_versions_and_failures_load_the_page(new_visitor: Callable[..., Br
 def test_drawer_closes_after_navigation(new_visitor: Callable[..., BrowserVisitor]) -> None:
     page = new_visitor(viewport={"width": 390, "height": 720}).open_tab()
     ask_and_wait(page, "/say First")
-    page.get_by_role("button", name="Conversations", exact=True).click()
+    page.get_by_role("button", name="Chats", exact=True).click()
     page.locator("#sidebar").get_by_role("link", name="Overview").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
     expect(page.locator("#sidebar")).to_be_hidden()
@@ -207,7 +207,7 @@ def test_drawer_closes_after_navigation(new_visitor: Callable[..., BrowserVisito
 
 def open_sheet(page: Page, name: str) -> None:
     """Choose a line of the menu of the conversation by keyboard."""
-    page.get_by_role("button", name="Conversation menu").press("Enter")
+    page.get_by_role("button", name="Chat menu").press("Enter")
     page.locator("#conversation-actions").get_by_role("link", name=name, exact=True).press("Enter")
     expect(page.locator("#sheet :focus")).to_have_count(1)
 
@@ -218,7 +218,7 @@ def test_sheet_opens_saves_and_closes(new_visitor: Callable[..., BrowserVisitor]
     address = page.url
     mark_document(page)
     sheet = page.locator("#sheet")
-    menu = page.get_by_role("button", name="Conversation menu")
+    menu = page.get_by_role("button", name="Chat menu")
     open_sheet(page, "Chat settings")
     expect(sheet.get_by_role("heading", level=1)).to_have_text("Chat settings")
     page.keyboard.press("Escape")
@@ -276,7 +276,7 @@ def test_rows_tell_what_is_written_and_new(new_visitor: Callable[..., BrowserVis
     writer.write("Once")
     expect(page.locator(".prose")).to_contain_text("Once")
     address = page.url.removeprefix(guest.site.url)
-    page.locator("#sidebar").get_by_role("link", name="New conversation").click()
+    page.locator("#sidebar").get_by_role("link", name="New chat").click()
     expect(page.get_by_role("img", name="Answering…")).to_be_visible()
     other = guest.open_tab("/overview")
     expect(other.get_by_role("img", name="Answering…")).to_be_visible()
@@ -289,7 +289,7 @@ def test_rows_tell_what_is_written_and_new(new_visitor: Callable[..., BrowserVis
     with page.expect_response(re.compile("/read-mark$")):
         row(page, "Long story")
     expect(page.get_by_role("img", name="New answer")).to_have_count(0)
-    page.locator("#sidebar").get_by_role("link", name="New conversation").click()
+    page.locator("#sidebar").get_by_role("link", name="New chat").click()
     expect(page.locator("#welcome")).to_be_visible()
     other.reload()
     expect(other.get_by_role("link", name="Long story", exact=True)).to_be_visible()

@@ -36,7 +36,7 @@ def test_import_from_library_to_report(
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_text("3 imported")).to_be_visible()
     expect(page.get_by_text("1 skipped")).to_be_visible()
-    expect(page.locator(".import-result-skipped")).to_contain_text("not a conversation in a supported format")
+    expect(page.locator(".import-result-skipped")).to_contain_text("not a chat in a supported format")
     if scripts:
         expect(page.locator("#announcer")).to_contain_text("Done")
         expect(page.locator("#conversations")).to_contain_text("Poems 2")
@@ -66,7 +66,7 @@ def test_html_export_can_be_read_and_searched_offline(
     expect(reader.get_by_role("article")).to_have_count(2)
     reader.get_by_role("searchbox").fill("LIGHTHOUSE night")
     expect(reader.locator("article:visible")).to_have_count(1)
-    expect(reader.get_by_role("status")).to_have_text("1 of 2 conversations")
+    expect(reader.get_by_role("status")).to_have_text("1 of 2 chats")
     expect(reader.locator("strong")).to_have_text("lighthouse")
     # In the title, in the question and in the answer.
     assert sorted(reader.evaluate(MARKED_WORDS)) == ["lighthouse"] * 3 + ["night"] * 3

@@ -27,13 +27,13 @@ def test_what_is_typed_on_the_way_is_for_the_next_page(
     if by_key:
         page.keyboard.press("Control+Shift+O")
     else:
-        page.locator("#sidebar").get_by_role("link", name="New conversation").click()
+        page.locator("#sidebar").get_by_role("link", name="New chat").click()
     expect(page.locator("#page")).to_have_class(re.compile("htmx-request"))
     page.keyboard.type("quick as á flash")
     # The old conversation gets none of it.
     expect(box).to_have_value("Half a thought")
     held.pop().continue_()
-    expect(page.get_by_role("heading", level=1)).to_have_text("New conversation")
+    expect(page.get_by_role("heading", level=1)).to_have_text("New chat")
     expect(box).to_have_value("quick as á flash")
     expect(box).to_be_focused()
     # What comes next follows it, and it is kept as anything typed there.
@@ -44,7 +44,7 @@ def test_what_is_typed_on_the_way_is_for_the_next_page(
     row(page, "/say First")
     expect(box).to_have_value("Half a thought")
     page.go_back()
-    expect(page.get_by_role("heading", level=1)).to_have_text("New conversation")
+    expect(page.get_by_role("heading", level=1)).to_have_text("New chat")
     expect(box).to_have_value("quick as á flash of lightning")
     # Where there is no box, nothing is left over for the next one.
     page.route("**/overview", lambda route: held.append(route))

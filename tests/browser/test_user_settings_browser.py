@@ -18,7 +18,7 @@ def test_each_change_is_saved_and_keeps_the_focus(new_visitor: Callable[..., Bro
     note = page.locator("#saved-instructions")
     text.fill("i" * 1501)
     page.keyboard.press("Tab")
-    expect(note).to_contain_text("the maximum is 1500")
+    expect(note).to_contain_text("the maximum is 1,500")
     text.fill("Answer in one word.")
     save = page.locator("#instructions").get_by_role("button", name="Save")
     save.focus()

@@ -44,7 +44,7 @@ def test_demo_command_fills_instance_and_prints_link(run_command: RunCommand) ->
     assert "http://chat.example.org/terminal-links/" in done.stdout
     again = run_command("demo")
     assert again.returncode == 1
-    assert "This instance already has conversations." in again.stderr
+    assert "This instance already has chats." in again.stderr
 
 
 def test_demo_rejects_instance_with_conversations(demo_app: Flask) -> None:

@@ -37,7 +37,7 @@ def test_server_is_added_listed_and_removed(run_command: RunCommand, server: Mod
     assert f"ok    server {name} at 127.0.0.1:{server.port}: 2 models" in doctor
     removed = run_command("models", "remove", name)
     assert removed.returncode == 0
-    assert "No other servers belong to this site." in run_command("models", "endpoints").stdout
+    assert "No other servers have been added." in run_command("models", "endpoints").stdout
 
 
 def test_server_that_does_not_answer_is_not_added(run_command: RunCommand, server: ModelServer) -> None:

@@ -56,7 +56,7 @@ def test_every_file_is_tried_and_the_terminal_says_what_was_left_out(
     printed = capsys.readouterr()
     assert printed.err.splitlines() == [
         f"{instance}/missing.json: There is no such file or folder.",
-        "empty: No conversations were found in this file.",
+        "empty: No chats were found in this file.",
     ]
     assert printed.out.splitlines() == [
         "conversations.json: 2 imported, 0 with new messages, 0 already there, 0 skipped",
@@ -94,7 +94,7 @@ def test_folders_are_imported_without_links_and_hidden_files(
 def test_export_as_json_replaces_the_file(run_command: RunCommand, tmp_path: Path) -> None:
     backup = tmp_path / "chats.json"
     nothing = run_command("export", str(backup))
-    assert (nothing.returncode, nothing.stderr) == (1, "No conversations yet.\n")
+    assert (nothing.returncode, nothing.stderr) == (1, "No chats yet.\n")
     backup.write_text("old")
     (tmp_path / "c.json").write_text(json.dumps([other_exports.make_claude_conversation()]))
     assert run_command("import", str(tmp_path / "c.json")).returncode == 0

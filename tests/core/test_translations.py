@@ -63,6 +63,20 @@ def test_no_translation_is_empty_or_fuzzy(spanish: Catalog) -> None:
         assert not message.fuzzy, message.id
 
 
+# About talking, names of files, and words by which the palette finds an action too.
+ABOUT_TALKING = re.compile(
+    r"Reddit|hold a conversation|remember the conversation|trained on conversations|conversations\.json|"
+    r"archived chats conversations|conversation start begin|conversations select many bulk"
+)
+
+
+def test_readers_are_told_of_chats_and_not_of_conversations(spanish: Catalog) -> None:
+    for message in spanish:
+        ids, texts = ([text] if isinstance(text, str) else text for text in (message.id, message.string or ""))
+        if not ABOUT_TALKING.search(ids[0]):
+            assert not re.search("conversation|conversaci[oó]n", " ".join((*ids, *texts)).lower()), message.id
+
+
 def test_translations_keep_placeholders(spanish: Catalog) -> None:
     for message in spanish:
         if message.id:
@@ -153,9 +167,9 @@ def test_spanish_pages_contain_no_english_text(
 def test_chosen_language_is_remembered(alice: WebClient) -> None:
     assert '<html lang="en"' in alice.get("/").text
     alice.send_form("POST", "/preferences", language="es")
-    assert "Nueva conversación" in alice.get("/").text
+    assert "Nuevo chat" in alice.get("/").text
     alice.send_form("POST", "/preferences", language="en")
-    assert "New conversation" in alice.get("/").text
+    assert "New chat" in alice.get("/").text
 
 
 def test_numbers_and_dates_are_formatted_for_locale(alice: WebClient, finish_answers: Callable[..., None]) -> None:

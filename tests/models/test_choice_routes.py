@@ -253,7 +253,7 @@ def test_prompt_report_shows_beam_search_settings(alice: WebClient, answer_with_
         "Drafts compared (beams) 10",
         "Length penalty 0.65",
         "Block repeated phrases 3",
-        "Block phrases copied from the conversation 3",
+        "Block phrases copied from the chat 3",
         "Minimum length 20",
     ):
         assert part in text

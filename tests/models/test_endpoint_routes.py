@@ -139,7 +139,7 @@ def test_configured_server_stays(app: Flask, alice: WebClient) -> None:
     [
         (OLLAMA, "Your messages stay on this computer", "All models run here or in this network."),
         (HOUSE, "Your messages stay in this network: 192.168.1.5", "All models run here or in this network."),
-        (CLOUD, "Your messages leave this computer: models.example.com", "a model of models.example.com answers."),
+        (CLOUD, "Your messages leave this computer: models.example.com", "a model on models.example.com answers."),
     ],
 )
 def test_pages_say_where_words_go(app: Flask, alice: WebClient, endpoint: Endpoint, sentence: str, lead: str) -> None:
@@ -163,9 +163,9 @@ def test_failure_and_pause_of_server_are_told(app: Flask, alice: WebClient) -> N
         endpoint_status.save_block("ollama", 60, None)
         db.session.remove()
     text = visible_text(alice.get("/models").text)
-    assert "Failed: ollama cannot be reached. It is asked again at" in text
+    assert "Failed: ollama cannot be reached. Next attempt at" in text
     status = visible_text(alice.get("/model-status?model=ollama/llama3.2:3b").text)
-    assert "is away: ollama cannot be reached." in status
+    assert "is unavailable: ollama cannot be reached." in status
     picker = visible_text(alice.get("/").text)
     assert "ollama · does not answer now · Your messages stay on this computer" in picker
 
@@ -177,7 +177,7 @@ def test_model_of_removed_server_is_named_as_gone(app: Flask, alice: WebClient) 
     alice.send_form("DELETE", "/endpoints/ollama")
     page = visible_text(alice.get(address).text)
     assert "is no longer available. Choose a model for the next answers." in page
-    assert "The model of this chat is not here any more. Choose another one." in page
+    assert "The model of this chat is no longer available. Choose another one." in page
 
 
 def test_models_of_servers_have_a_group_in_the_picker(app: Flask, alice: WebClient) -> None:

@@ -242,7 +242,7 @@ def test_model_removal_requires_confirmation(
     record_model_status(name, download_state=ModelState.READY)
     assert f'href="/models/{name}/weights/removal"' in alice.get("/models").text
     question = alice.get(f"/models/{name}/weights/removal", headers=HTMX_HEADERS if htmx else {}).text
-    assert "Its conversations can still be read" in question
+    assert "Its chats can still be read" in question
     assert ("<html" in question) != htmx
     [form] = [
         each for _, tag, each in elements(question).found if tag == "form" and "DELETE" in (each.get("action") or "")

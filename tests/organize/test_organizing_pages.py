@@ -195,7 +195,7 @@ def test_bulk_actions_change_and_undo_many(app: Flask, alice: WebClient, finish_
     data = {"csrf_token": alice.csrf_token, "operation": "delete", "ids": names[:3]}
     response = alice.client.post("/conversations/bulk-actions", data=data)
     shown = alice.get(response.headers["Location"]).text
-    assert "3 conversations deleted." in visible_text(shown)
+    assert "3 chats deleted." in visible_text(shown)
     assert titles(shown) == ["Talk 3"]
     alice.send_form("POST", undo_on(shown))
     assert len(titles(alice.get("/").text)) == 4
@@ -212,7 +212,7 @@ def test_bulk_actions_change_and_undo_many(app: Flask, alice: WebClient, finish_
 @pytest.mark.parametrize(
     ("form", "status", "sentence"),
     [
-        ({"operation": "pin"}, 422, "Select at least one conversation first."),
+        ({"operation": "pin"}, 422, "Select at least one chat first."),
         ({"operation": "dance", "ids": "x"}, 422, "Invalid request."),
         ({"operation": "tag", "text": " ", "ids": "x"}, 422, "A tag needs at least one letter."),
         ({"operation": "untag", "text": "None", "ids": "x"}, 404, "This does not exist"),

@@ -40,7 +40,7 @@ def test_empty_palette_shows_recent_conversations_and_actions(
     found = lines(ask(alice))
     # Pinned or not, the last used ones come first.
     assert found[:6] == ["Talk 1", "Talk 7", "Talk 6", "Talk 5", "Talk 4", "Talk 3"]
-    assert found[6:8] == ["New conversation", "Temporary chat"]
+    assert found[6:8] == ["New chat", "Temporary chat"]
     assert {"Trash", "Import", "Personas", "Keyboard shortcuts", "Dark theme", "Español"} <= set(found)
 
 
@@ -50,12 +50,12 @@ def test_palette_over_conversation_shows_its_actions(alice: WebClient) -> None:
     html = ask(alice, over=f"/conversations/{now}?position=start")
     found = lines(html)
     # Its answer is being written, so it can only be stopped.
-    assert found[:4] == ["Before", "Stop the answer", "Share this conversation", "Export this conversation"]
+    assert found[:4] == ["Before", "Stop the answer", "Share this chat", "Export this chat"]
     assert "Now" not in found
     assert f'href="/conversations/{now}/settings"' in html
     assert f'action="/conversations/{now}?_method=DELETE"' in html
-    assert "Pin this conversation" in found
-    assert "Unpin this conversation" not in found
+    assert "Pin this chat" in found
+    assert "Unpin this chat" not in found
 
 
 def test_palette_acts_on_last_messages_of_open_page(alice: WebClient, finish_answers: Callable[..., None]) -> None:
@@ -79,7 +79,7 @@ def test_palette_over_temporary_chat_omits_share_and_delete(alice: WebClient) ->
     response = alice.send_form("POST", "/messages", text="Hush", temporary="1")
     found = lines(ask(alice, over=response.headers["Location"]))
     assert found[:2] == ["Stop the answer", "Chat settings"]
-    assert not {"Hush", "Share this conversation", "Delete this conversation"} & set(found)
+    assert not {"Hush", "Share this chat", "Delete this chat"} & set(found)
 
 
 def test_page_includes_recent_conversations_in_palette(alice: WebClient) -> None:
@@ -147,7 +147,7 @@ def test_enter_redirects_to_first_result(alice: WebClient) -> None:
 def test_palette_page_works_without_javascript(alice: WebClient) -> None:
     name = alice.start_conversation("Baking bread")
     html = alice.get(f"/palette?conversation={name}").text
-    assert "Share this conversation" in html
+    assert "Share this chat" in html
     assert 'id="palette"' not in html
     assert f'name="conversation" value="{name}"' in html
 
@@ -176,11 +176,11 @@ def test_shortcut_keys_depend_on_platform(alice: WebClient) -> None:
     page = alice.get("/").text
     assert 'data-keys="Control+K" aria-keyshortcuts="Control+K"' in page
     shortcuts = visible_text(alice.get("/shortcuts").text)
-    assert "New conversation Ctrl Shift O" in shortcuts
+    assert "New chat Ctrl Shift O" in shortcuts
     assert "Send the message Enter" in shortcuts
     on_mac = {"User-Agent": MAC}
     assert 'data-keys="Meta+K"' in alice.get("/", headers=on_mac).text
-    assert "New conversation ⌘ ⇧ O" in visible_text(alice.get("/shortcuts", headers=on_mac).text)
+    assert "New chat ⌘ ⇧ O" in visible_text(alice.get("/shortcuts", headers=on_mac).text)
 
 
 def test_shortcut_help_shows_enter_preference(alice: WebClient) -> None:

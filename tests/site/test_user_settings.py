@@ -46,7 +46,7 @@ def test_instructions_are_saved_and_say_so(app: Flask, alice: WebClient, bob: We
     for htmx in (True, False):
         refused = alice.send_form("PUT", "/settings/instructions", htmx=htmx, instructions="i" * 1501)
         assert refused.status_code == 422
-        assert "1501 characters; the maximum is 1500" in visible_text(refused.text)
+        assert "1,501 characters; the maximum is 1,500" in visible_text(refused.text)
         assert ("i" * 1501 in refused.text) is not htmx
     alice.post_question("Hello")
     with app.app_context():

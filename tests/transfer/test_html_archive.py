@@ -133,6 +133,6 @@ def test_titles_of_models_are_read_once(app: Flask, alice: WebClient, finish_ans
 
 def test_search_tells_how_much_was_found_in_the_language_of_the_reader(alice: WebClient) -> None:
     alice.start_conversation("One")
-    for language, words in (("en", "{found} of {count} conversations"), ("es", "{found} de {count} conversaciones")):
+    for language, words in (("en", "{found} of {count} chats"), ("es", "{found} de {count} chats")):
         alice.client.set_cookie(alice.cookie_name("chatsite_language"), language)
         assert f'data-found="{words}"' in get_archive(alice)

@@ -72,7 +72,7 @@ def test_printed_questions_are_set_as_on_the_page(alice: WebClient, finish_answe
 def test_print_page_is_whole_where_the_conversation_page_is_not(alice: WebClient, long_conversation: str) -> None:
     shown = alice.get(f"/conversations/{long_conversation}").text
     assert len(message_ids(shown)) == PAGE_SIZE
-    assert "This is not the whole conversation" in shown
+    assert "This is not the whole chat" in shown
     url = re.findall(r'href="(/conversations/[^"]+/print[^"]*)">Print everything', shown)[0]
     assert len(printed_texts(alice.get(url).text)) == 2 * EXCHANGES
 

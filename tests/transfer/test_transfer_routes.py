@@ -76,7 +76,7 @@ def test_full_export_contains_only_own_conversations(
         assert b"Mine alone" in alice.client.get(f"/export?format={kind}").data
         assert b"Mine alone" not in bob.client.get(f"/export?format={kind}").data
         stranger = new_client().get(f"/export?format={kind}")
-        assert "No conversations yet." in stranger.text
+        assert "No chats yet." in stranger.text
         assert "Content-Disposition" not in stranger.headers
     assert 'href="/export?format=json"' in alice.get("/export").text
     assert "Content-Disposition" not in alice.get("/export?format=exe").headers
@@ -199,7 +199,7 @@ def test_report_says_what_was_added_and_left_out(app: Flask, alice: WebClient) -
     page = unescape(alice.get(place).text)
     assert "Media and files cannot be imported yet and are only mentioned in the text: 1 image, 2 files." in page
     assert "Left out, because only questions and answers are imported: 1 tool call." in page
-    assert "Left out, because its form is not supported: 1 part." in page
+    assert "Left out, because its format is not supported: 1 part." in page
     assert "with new messages" not in page
 
     later = make_node("u2", "a", "user", "Q2")

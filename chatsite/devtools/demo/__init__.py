@@ -29,5 +29,5 @@ def create_demo(site: str, with_states: bool) -> str:
         conversation_count = len(conversations.list_page(user, size=100).items)
         db.session.remove()
         link_url = f"{site}/terminal-links/{terminal_links.create(app.config['INSTANCE'], app.config['SECRET_KEY'])}"
-    created = gettext_noop("Created %(count)s conversations. Open this link in a browser within ten minutes:")
+    created = gettext_noop("Created %(count)s chats. Open this link in a browser within ten minutes:")
     return f"{localize(created, count=conversation_count)}\n{link_url}"

@@ -42,7 +42,7 @@ class InstanceNotEmptyError(ChatsiteError):
 
     code = "instance_not_empty"
     message_template = gettext_noop(
-        "This instance already has conversations. Set CHATSITE_INSTANCE to an empty folder for the demo."
+        "This instance already has chats. Set CHATSITE_INSTANCE to an empty folder for the demo."
     )
 
 

@@ -178,7 +178,7 @@ def make_entry(endpoint: Endpoint, model: RemoteModel) -> CatalogEntry:
     return CatalogEntry(
         name=f"{endpoint.name}/{model.id}",
         title=model.title or model.id,
-        purpose=gettext_noop("A model of an endpoint that the administrator added."),
+        purpose=gettext_noop("A model of a server that the administrator added."),
         license_name=gettext_noop("unknown"),
         parameter_count=model.parameter_count,
         training_data=gettext_noop("unknown"),

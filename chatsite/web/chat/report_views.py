@@ -64,8 +64,8 @@ OPTION_LABELS = {
         0,
     ),
     "encoder_no_repeat_ngram": OptionLabel(
-        gettext_noop("Block phrases copied from the conversation"),
-        gettext_noop("Sequences of this many tokens are not copied from the conversation."),
+        gettext_noop("Block phrases copied from the chat"),
+        gettext_noop("Sequences of this many tokens are not copied from the chat."),
         0,
     ),
     "min_new_tokens": OptionLabel(
@@ -117,10 +117,8 @@ FORMAT_DESCRIPTIONS = {
 
 
 NOTE_SENTENCES = {
-    "cut_by_server": gettext_noop(
-        "The server read fewer tokens than it was sent: it cut the beginning of the conversation."
-    ),
-    "restarted": gettext_noop("The answer was interrupted, and this server cannot continue one: it was begun anew."),
+    "cut_by_server": gettext_noop("The server read fewer tokens than it was sent: it cut the beginning of the chat."),
+    "restarted": gettext_noop("The answer was interrupted and the server cannot continue it, so it was started again."),
 }
 
 

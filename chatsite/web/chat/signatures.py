@@ -88,7 +88,7 @@ def headline(turns: ReadTurns) -> str:
     """Say in a sentence what the model saw of the conversation."""
     dropped = turns.listed - turns.read
     if turns.is_cut_by_server:
-        return str(gettext("The server cut the beginning of the conversation"))
+        return str(gettext("The server cut the beginning of the chat"))
     if turns.is_single_task and not turns.is_cut:
         return str(gettext("The model saw only your last message"))
     if turns.is_cut:
@@ -105,7 +105,7 @@ def headline(turns: ReadTurns) -> str:
 def _reading(turns: ReadTurns) -> str:
     dropped = turns.listed - turns.read
     if turns.is_cut_by_server:
-        return str(gettext("Read only the end of the conversation"))
+        return str(gettext("Read only the end of the chat"))
     if turns.is_cut:
         return str(gettext("Read only the end of your message"))
     if turns.is_single_task or turns.listed == 1:

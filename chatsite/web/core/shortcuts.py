@@ -39,7 +39,7 @@ class Shortcut:
 
 GLOBAL_SHORTCUTS = (
     Shortcut("Mod+K", gettext_noop("Search or jump to…"), "palette"),
-    Shortcut("Mod+Shift+O", gettext_noop("New conversation"), "new"),
+    Shortcut("Mod+Shift+O", gettext_noop("New chat"), "new"),
     Shortcut("Mod+Shift+C", gettext_noop("Copy the last answer"), "copy"),
     Shortcut("Mod+Shift+X", gettext_noop("Copy the last code block"), "copy_code"),
     Shortcut("Mod+B", gettext_noop("Show or hide the sidebar"), "sidebar"),
@@ -55,7 +55,7 @@ CONVERSATION_SHORTCUTS = (
     # No key of Chromium or Firefox; the script that shows the button for it listens.
     Shortcut("Mod+Shift+U", gettext_noop("Quote the selected part of an answer")),
     Shortcut("Mod+F", gettext_noop("Search a long chat"), "search_chat"),
-    Shortcut("F2", gettext_noop("Rename the conversation"), "rename"),
+    Shortcut("F2", gettext_noop("Rename the chat"), "rename"),
 )
 LIST_SHORTCUTS = (
     Shortcut("ArrowUp ArrowDown", gettext_noop("Previous or next item")),
@@ -74,7 +74,7 @@ COMPOSER_SHORTCUTS = {
 }
 ANY_COMPOSER_SHORTCUTS = (
     Shortcut("ArrowUp", gettext_noop("Edit the last question (in an empty box)")),
-    Shortcut("Escape", gettext_noop("From the message box back to the conversation")),
+    Shortcut("Escape", gettext_noop("From the message box back to the chat")),
 )
 SHORTCUTS_BY_NAME = {each.name: each for each in (*GLOBAL_SHORTCUTS, *CONVERSATION_SHORTCUTS) if each.name}
 
@@ -89,7 +89,7 @@ def group_shortcuts() -> list[tuple[str, tuple[Shortcut, ...]]]:
     return [
         (gettext("Everywhere"), GLOBAL_SHORTCUTS),
         (gettext("While writing"), COMPOSER_SHORTCUTS[current_preferences().enter] + ANY_COMPOSER_SHORTCUTS),
-        (gettext("In a conversation"), CONVERSATION_SHORTCUTS),
+        (gettext("In a chat"), CONVERSATION_SHORTCUTS),
         (gettext("In lists and menus"), LIST_SHORTCUTS),
     ]
 

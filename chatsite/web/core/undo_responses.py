@@ -79,13 +79,13 @@ def describe_undo(undo: Undo) -> str:
 
 def _describe_many(verb: str, count: int) -> str:
     sentences = {
-        "pin": ngettext("%(num)s conversation pinned.", "%(num)s conversations pinned.", count),
-        "unpin": ngettext("%(num)s conversation unpinned.", "%(num)s conversations unpinned.", count),
-        "archive": ngettext("%(num)s conversation archived.", "%(num)s conversations archived.", count),
-        "unarchive": ngettext("%(num)s conversation unarchived.", "%(num)s conversations unarchived.", count),
-        "delete": ngettext("%(num)s conversation deleted.", "%(num)s conversations deleted.", count),
-        "restore": ngettext("%(num)s conversation restored.", "%(num)s conversations restored.", count),
-        "tag": ngettext("Tags of %(num)s conversation updated.", "Tags of %(num)s conversations updated.", count),
+        "pin": ngettext("%(num)s chat pinned.", "%(num)s chats pinned.", count),
+        "unpin": ngettext("%(num)s chat unpinned.", "%(num)s chats unpinned.", count),
+        "archive": ngettext("%(num)s chat archived.", "%(num)s chats archived.", count),
+        "unarchive": ngettext("%(num)s chat unarchived.", "%(num)s chats unarchived.", count),
+        "delete": ngettext("%(num)s chat deleted.", "%(num)s chats deleted.", count),
+        "restore": ngettext("%(num)s chat restored.", "%(num)s chats restored.", count),
+        "tag": ngettext("Tags of %(num)s chat updated.", "Tags of %(num)s chats updated.", count),
     }
     return str(sentences[verb])
 

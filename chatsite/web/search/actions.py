@@ -21,16 +21,16 @@ from chatsite.web.core.shortcuts import split_keycaps
 
 # Title, endpoint, icon, and additional words to find the page by.
 NAVIGATION = (
-    (gettext_noop("New conversation"), "conversations.new", "compose", gettext_noop("chat start begin")),
+    (gettext_noop("New chat"), "conversations.new", "compose", gettext_noop("conversation start begin")),
     (gettext_noop("Search"), "search.index", "search", gettext_noop("find look for")),
     (gettext_noop("Overview"), "overview.show", "overview", gettext_noop("everything")),
     (
-        gettext_noop("All conversations"),
+        gettext_noop("All chats"),
         "conversations.index",
         "list",
-        gettext_noop("select many bulk history delete all"),
+        gettext_noop("conversations select many bulk history delete all"),
     ),
-    (gettext_noop("Archived"), "archive.index", "archive", gettext_noop("archived conversations")),
+    (gettext_noop("Archived"), "archive.index", "archive", gettext_noop("archived chats conversations")),
     (gettext_noop("Trash"), "trash.index", "delete", gettext_noop("bin deleted restore empty delete all")),
     (gettext_noop("Tags"), "tags.index", "tag", gettext_noop("labels folders colors")),
     (gettext_noop("Models"), "models.index", "models", gettext_noop("download pull remove")),
@@ -81,11 +81,11 @@ MESSAGE_ACTIONS = (
 )
 # Title, endpoint, icon and words for the open conversation. Temporary chats cannot be shared, exported or tagged.
 CONVERSATION_PAGES = (
-    (gettext_noop("Share this conversation"), "shares.new", "share", gettext_noop("link publish")),
-    (gettext_noop("Export this conversation"), "exports.show", "download", gettext_noop("download markdown json save")),
-    (gettext_noop("Print this conversation"), "printing.show", "print", gettext_noop("paper pdf")),
-    (gettext_noop("Rename this conversation"), "conversations.edit", "rename", gettext_noop("title name")),
-    (gettext_noop("Tag this conversation"), "tags.show", "tag", gettext_noop("label")),
+    (gettext_noop("Share this chat"), "shares.new", "share", gettext_noop("link publish")),
+    (gettext_noop("Export this chat"), "exports.show", "download", gettext_noop("download markdown json save")),
+    (gettext_noop("Print this chat"), "printing.show", "print", gettext_noop("paper pdf")),
+    (gettext_noop("Rename this chat"), "conversations.edit", "rename", gettext_noop("title name")),
+    (gettext_noop("Tag this chat"), "tags.show", "tag", gettext_noop("label")),
 )
 CONVERSATION_SETTINGS = (
     (
@@ -97,14 +97,14 @@ CONVERSATION_SETTINGS = (
 )
 # Actions without a page of their own, by the current state: title, endpoint, icon, and method.
 PIN_ACTIONS = {
-    False: (gettext_noop("Pin this conversation"), "archive.pin", "pin", ""),
-    True: (gettext_noop("Unpin this conversation"), "archive.unpin", "unpin", "DELETE"),
+    False: (gettext_noop("Pin this chat"), "archive.pin", "pin", ""),
+    True: (gettext_noop("Unpin this chat"), "archive.unpin", "unpin", "DELETE"),
 }
 ARCHIVE_ACTIONS = {
-    False: (gettext_noop("Archive this conversation"), "archive.archive", "archive", ""),
-    True: (gettext_noop("Unarchive this conversation"), "archive.unarchive", "archive", "DELETE"),
+    False: (gettext_noop("Archive this chat"), "archive.archive", "archive", ""),
+    True: (gettext_noop("Unarchive this chat"), "archive.unarchive", "archive", "DELETE"),
 }
-DELETE_ACTION = (gettext_noop("Delete this conversation"), "conversations.destroy", "delete", "DELETE")
+DELETE_ACTION = (gettext_noop("Delete this chat"), "conversations.destroy", "delete", "DELETE")
 THEMES = (
     ("light", gettext_noop("Light theme"), gettext_noop("theme mode bright day white")),
     ("dark", gettext_noop("Dark theme"), gettext_noop("theme mode night black")),

@@ -96,9 +96,7 @@ def _build_groups(query_text: str, open_conversation: Conversation | None) -> It
         yield from nonempty_group(gettext("Actions"), list_actions(open_conversation, open_page()))
         return
     results = search.search(user, query_text, search.SearchOptions(zone=get_timezone(), size=MAX_MESSAGES))
-    yield from nonempty_group(
-        gettext("Conversations"), [conversation_item(conversation) for conversation in results.titles]
-    )
+    yield from nonempty_group(gettext("Chats"), [conversation_item(conversation) for conversation in results.titles])
     yield from nonempty_group(
         gettext("Actions"), [item for item in list_actions(open_conversation, open_page()) if item.matches(words)]
     )

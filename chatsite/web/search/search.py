@@ -27,7 +27,7 @@ EXAMPLES = (
     (gettext_noop("in:title bread"), gettext_noop("titles only")),
     (gettext_noop("by:me bread"), gettext_noop("your messages; by:model finds answers")),
     (gettext_noop("after:2025 before:2026-03"), gettext_noop("from 2025 on, until the end of February 2026")),
-    (gettext_noop("tag:recipes"), gettext_noop("conversations with this tag")),
+    (gettext_noop("tag:recipes"), gettext_noop("chats with this tag")),
     (gettext_noop("model:blenderbot"), gettext_noop("answers of this model")),
 )
 

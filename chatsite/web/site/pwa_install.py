@@ -50,7 +50,7 @@ def _build_manifest(language: str) -> dict[str, object]:
             for name, sizes, purpose in ICONS
         ],
         "shortcuts": [
-            {"name": gettext("New conversation"), "url": url_for("conversations.new")},
+            {"name": gettext("New chat"), "url": url_for("conversations.new")},
             {"name": gettext("Temporary chat"), "url": url_for("conversations.new", temporary=1)},
             {"name": gettext("Search"), "url": url_for("search.index")},
         ],

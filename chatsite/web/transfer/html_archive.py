@@ -30,11 +30,11 @@ def export_html(user_id: int, conversation_id: int | None) -> Iterator[str]:
     """Yield everything of a user, from the newest on, or one conversation, as an HTML document."""
     labels = html_export.ExportLabels(
         language=str(get_locale()),
-        title=gettext("Conversations"),
+        title=gettext("Chats"),
         description=gettext("This file works offline, including search."),
         search=gettext("Search"),
-        found=gettext("%(found)s of %(count)s conversations", found="{found}", count="{count}"),
-        contents=gettext("Conversations"),
+        found=gettext("%(found)s of %(count)s chats", found="{found}", count="{count}"),
+        contents=gettext("Chats"),
         user_heading=gettext("You"),
     )
     titles, budget = AuthorTitles(), export_budget()

@@ -26,8 +26,8 @@ def describe_omitted(omitted: Mapping[str, int]) -> list[str]:
     if unknown := omitted.get(OmittedKind.UNKNOWN):
         notes.append(
             ngettext(
-                "Left out, because its form is not supported: %(num)s part.",
-                "Left out, because their form is not supported: %(num)s parts.",
+                "Left out, because its format is not supported: %(num)s part.",
+                "Left out, because their format is not supported: %(num)s parts.",
                 unknown,
             )
         )
@@ -37,7 +37,7 @@ def describe_omitted(omitted: Mapping[str, int]) -> list[str]:
             "%(num)s messages were not added, because they belong between messages that are already here.",
             between,
         )
-        advice = gettext("To get everything, delete the conversation, empty the trash and import the file again.")
+        advice = gettext("To get everything, delete the chat, empty the trash and import the file again.")
         notes.append(f"{not_added} {advice}")
     return notes
 

@@ -59,7 +59,7 @@ def test_main_path_is_usable_by_roles_and_names(new_visitor: Callable[..., Brows
     for landmark in ("banner", "main"):
         expect(page.get_by_role(landmark)).to_have_count(1)
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
-    conversations = page.get_by_role("navigation", name="Conversations")
+    conversations = page.get_by_role("navigation", name="Chats")
     expect(conversations.get_by_role("button", name="Search")).to_have_count(1)
     page.keyboard.press("Tab")
     form = page.get_by_role("form", name="Your message")
@@ -82,7 +82,7 @@ def test_main_path_is_usable_by_roles_and_names(new_visitor: Callable[..., Brows
     answer.get_by_role("button", name="Good answer").click()
     expect(answer.get_by_role("button", name="Good answer")).to_have_attribute("aria-pressed", "true")
 
-    page.get_by_role("banner").get_by_role("button", name="Conversation menu").click()
+    page.get_by_role("banner").get_by_role("button", name="Chat menu").click()
     page.get_by_role("banner").get_by_role("link", name="Rename", exact=True).click()
     page.get_by_role("textbox", name="Title").fill("Ten numbers")
     page.locator("#sheet").get_by_role("button", name="Save", exact=True).click()
@@ -104,7 +104,7 @@ def test_trash_page_accessibility_tree(new_visitor: Callable[..., BrowserVisitor
     page = new_visitor().open_tab("/trash")
     expect(page.locator("body")).to_match_aria_snapshot("""
         - link "Skip to the content"
-        - navigation "Conversations"
+        - navigation "Chats"
         - banner:
           - paragraph:
             - link "Overview"

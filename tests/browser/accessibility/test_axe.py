@@ -173,7 +173,7 @@ def test_empty_pages_have_no_violations(chromium: Browser, managed_site: ServedS
 
 def test_menus_and_dialogs_have_no_violations(browser_with_data: Furnished, page: Page) -> None:
     page.goto(ENDINGS)
-    page.get_by_role("button", name="Conversation menu").click()
+    page.get_by_role("button", name="Chat menu").click()
     expect(page.locator("#conversation-actions")).to_be_visible()
     assert find_violations(page) == [], "the menu of the conversation"
     page.keyboard.press("Escape")
@@ -241,6 +241,6 @@ def test_narrow_pages_have_no_violations(browser_with_data: Furnished, page: Pag
     for path in (ENDINGS, COMPARED, "/models", "/conversations"):
         page.goto(path)
         assert find_violations(page) == [], path
-    page.get_by_role("button", name="Conversations").click()
+    page.get_by_role("button", name="Chats").click()
     expect(page.locator("#sidebar")).to_be_visible()
     assert find_violations(page) == [], "the drawer"

@@ -110,7 +110,7 @@ def test_whole_visit_by_keyboard_only(new_visitor: Callable[..., BrowserVisitor]
 
 def keep_in_order(page: Page) -> None:
     """Rename, search, delete and take back, and choose how the site looks."""
-    tab_to(page, "New conversation", "Shift+Tab")
+    tab_to(page, "New chat", "Shift+Tab")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Tab")
@@ -139,7 +139,7 @@ def keep_in_order(page: Page) -> None:
 
     page.keyboard.press("Control+k")
     page.keyboard.type("delete this")
-    expect(page.locator(".palette-name").first).to_have_text("Delete this conversation")
+    expect(page.locator(".palette-name").first).to_have_text("Delete this chat")
     expect(page.locator("#palette-results")).to_have_attribute("data-query", "delete this")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"/\?undo="))
@@ -180,7 +180,7 @@ def test_replaced_elements_pass_focus_on(new_visitor: Callable[..., BrowserVisit
     press(page, "button", "Stop", "Send")
     press(page, "button", "Try again", "Stop")
     press(page, "button", "Stop", "Send")
-    press(page, "button", "Conversation menu", "Rename")
+    press(page, "button", "Chat menu", "Rename")
     press(page, "button", "Pin", "Undo: Pinned.")
     page.keyboard.press("Enter")
     held(page, "Undone.")

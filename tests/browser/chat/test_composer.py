@@ -131,7 +131,7 @@ def test_unsent_text_returns_to_composer(new_visitor: Callable[..., BrowserVisit
     page.unroute("**/messages")
     too_long = "word " * 1000
     press_enter(page, too_long)
-    expect(page.locator("#notice")).to_contain_text("the maximum is 4000")
+    expect(page.locator("#notice")).to_contain_text("the maximum is 4,000")
     expect(box(page)).to_have_value(too_long)
     expect(page.locator(".question")).to_have_count(0)
     expect(box(page)).to_be_focused()

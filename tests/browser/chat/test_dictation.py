@@ -115,7 +115,7 @@ def test_speech_is_written_at_the_caret(new_visitor: Callable[..., BrowserVisito
     expect(page.locator(".prose").last).to_have_text("Sent.")
     recognize(page, ("and the next", True))
     expect(box).to_have_value("and the next")
-    page.locator("#sidebar").get_by_role("link", name="New conversation").click()
+    page.locator("#sidebar").get_by_role("link", name="New chat").click()
     expect(page.locator("#welcome")).to_be_visible()
     assert not page.evaluate("recognition.isOn")
     expect_listening(page, listening=False)

@@ -113,7 +113,7 @@ def test_what_cannot_be_written_gets_a_sentence(new_visitor: Callable[..., Brows
     # Where there is no message to write, and where a field takes files itself.
     page.goto("/imports")
     drop(page, NOTES)
-    expect(notice).to_have_text("Open a conversation to add files to a message.")
+    expect(notice).to_have_text("Open a chat to add files to a message.")
     field = page.locator("#import-files")
     assert field.evaluate("""(field) => {
         const transfer = new DataTransfer();
@@ -128,7 +128,7 @@ def test_dropped_export_is_imported_by_one_button(new_visitor: Callable[..., Bro
     wait_for_script(page, "files")
     drop(page, ("conversations.json", "application/json", json.dumps(EXPORT)))
     notice = page.locator("#notice")
-    expect(notice.locator("p")).to_have_text("This looks like exported conversations.")
+    expect(notice.locator("p")).to_have_text("This looks like exported chats.")
     expect(page.locator("#text")).to_have_value("")
     notice.get_by_role("button", name="Import").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("conversations.json")

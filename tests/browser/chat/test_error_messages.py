@@ -38,7 +38,7 @@ def server_side_app(site_without_runner: ServedSite) -> Iterator[Flask]:
 
 
 MISTAKES = [
-    ("x" * 4001, "This message has 4001 characters; the maximum is 4000. Shorten it a little."),
+    ("x" * 4001, "This message has 4,001 characters; the maximum is 4,000. Shorten it a little."),
     ("x" * 120_000, "This is too large to send."),
     ("\u200b", "Write a message first."),
 ]

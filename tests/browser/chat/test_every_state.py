@@ -46,12 +46,12 @@ RUNNER = {
 # Pages with nothing in them, and what they say then.
 EMPTY = {
     "/": "No account needed",
-    "/conversations?all=1": "Your conversations will be listed here.",
+    "/conversations?all=1": "Your chats will appear here.",
     "/archive": "No archived chats.",
     "/trash": "The trash is empty.",
     "/tags": "No tags yet.",
     "/shares": "No shared links.",
-    "/export": "No conversations yet.",
+    "/export": "No chats yet.",
     "/search?q=zzz": "No results for “zzz”",
     "/nowhere": "Page not found.",
 }

@@ -67,7 +67,7 @@ def test_typing_anywhere_writes_into_the_message_box(new_visitor: Callable[..., 
     page.keyboard.type("x")
     expect(page.get_by_role("radio", name="Dark")).to_be_focused()
     page.go_back()
-    page.get_by_role("button", name="Conversation menu").click()
+    page.get_by_role("button", name="Chat menu").click()
     page.keyboard.type("x")
     expect(page.get_by_role("link", name="Rename", exact=True)).to_be_focused()
     expect(box).to_have_value("how much / day?c")

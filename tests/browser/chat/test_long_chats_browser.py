@@ -143,7 +143,7 @@ def test_title_is_renamed_in_place(new_visitor: Callable[..., BrowserVisitor]) -
     page = new_visitor(refused=True).open_tab()
     ask_and_wait(page, "/say River")
     # It is a button from the first question on.
-    page.get_by_role("link", name="Rename the conversation").click()
+    page.get_by_role("link", name="Rename the chat").click()
     field = page.locator(".topbar").get_by_role("textbox", name="Title")
     expect(field).to_be_focused()
     field.fill("Rivers")
@@ -156,7 +156,7 @@ def test_title_is_renamed_in_place(new_visitor: Callable[..., BrowserVisitor]) -
     expect(field).to_be_focused()
     field.fill("Lakes")
     page.keyboard.press("Escape")
-    expect(page.get_by_role("link", name="Rename the conversation")).to_be_focused()
+    expect(page.get_by_role("link", name="Rename the chat")).to_be_focused()
     expect(page.get_by_role("heading", level=1)).to_have_text("Rivers")
     # What is refused stays in the field, and a sentence says why.
     page.keyboard.press("Enter")

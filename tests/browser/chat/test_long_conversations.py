@@ -104,7 +104,7 @@ def test_list_of_questions_leads_to_start_day_and_end(new_visitor: Callable[...,
     """Without JavaScript, and where there is no room for the rail, it is a page."""
     page, _ = begin(new_visitor(java_script_enabled=False))
     conversation = page.url
-    page.get_by_role("button", name="Conversation menu").click()
+    page.get_by_role("button", name="Chat menu").click()
     page.get_by_role("link", name="Questions").click()
     questions = page.locator(".page-body .items a")
     expect(questions).to_have_count(60)

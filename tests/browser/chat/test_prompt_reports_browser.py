@@ -105,5 +105,5 @@ def test_prompt_report_is_page_without_javascript(new_visitor: Callable[..., Bro
     page.get_by_text("How does this work?").click()
     expect(page.get_by_text("has no memory")).to_be_in_viewport()
     expect(page.locator(".tokens span")).to_have_text(["/say", " Plain", " answer"])
-    page.get_by_role("link", name="Back to the conversation").click()
+    page.get_by_role("link", name="Back to the chat").click()
     expect(page.get_by_text("Plain answer", exact=True)).to_be_visible()

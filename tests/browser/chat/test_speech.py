@@ -152,7 +152,7 @@ def test_other_things_end_it(new_visitor: Callable[..., BrowserVisitor]) -> None
     page.get_by_role("textbox", name="Message").focus()
     begin_speech(page)
     expect_spoken(page, "Three.", "One.", "Three.")
-    page.locator("#sidebar").get_by_role("link", name="New conversation").click()
+    page.locator("#sidebar").get_by_role("link", name="New chat").click()
     expect(page.locator("#welcome")).to_be_visible()
     expect_silence(page)
 

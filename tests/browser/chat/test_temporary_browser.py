@@ -30,9 +30,9 @@ def test_temporary_chat_from_start_to_close(new_visitor: Callable[..., BrowserVi
     expect(page.locator(".prose")).to_have_text("Soon forgotten")
     expect(page).to_have_url(re.compile("/conversations/"))
     expect(page.get_by_text(WORDS)).to_be_visible()
-    expect(page.get_by_text("Your conversations will be listed here.")).to_be_visible()
+    expect(page.get_by_text("Your chats will appear here.")).to_be_visible()
     expect(page.get_by_role("button", name="Send")).to_be_visible()
-    page.get_by_role("button", name="Conversation menu").click()
+    page.get_by_role("button", name="Chat menu").click()
     for line in ("Share", "Export", "Archive", "Delete"):
         expect(page.get_by_role("link", name=line, exact=True)).to_have_count(0)
         expect(page.get_by_role("button", name=line, exact=True)).to_have_count(0)
@@ -47,7 +47,7 @@ def test_temporary_chat_from_start_to_close(new_visitor: Callable[..., BrowserVi
     expect(page).to_have_url(re.compile(r"temporary=1$"))
     expect(page.get_by_role("checkbox", name="Temporary chat")).to_be_checked()
     page.goto(address)
-    expect(page.get_by_text("This conversation does not exist or was deleted.").first).to_be_visible()
+    expect(page.get_by_text("This chat does not exist or was deleted.").first).to_be_visible()
 
 
 def test_temporary_chat_can_be_kept(new_visitor: Callable[..., BrowserVisitor]) -> None:

@@ -93,7 +93,7 @@ def test_model_and_settings_change_share_notice(app: Flask, alice: WebClient, fi
         ({"temperature": "hot"}, "Creativity (temperature): enter a number from 0 to 2"),
         ({"max_new_tokens": "100000"}, "Maximum length: enter a number from 1 to 512"),
         ({"name": "n" * 81}, "up to 80 characters"),
-        ({"instructions": "i" * 4001}, "4001 characters; the maximum is 4000"),
+        ({"instructions": "i" * 4001}, "4,001 characters; the maximum is 4,000"),
     ],
 )
 def test_invalid_settings_show_error_and_keep_input(
@@ -126,8 +126,8 @@ def test_form_explains_how_model_uses_instructions(app: Flask, alice: WebClient)
     for model, words in (
         ("blenderbot-400m-distill", "reads each line as something it says about itself"),
         ("flan-t5-base", "does not follow instructions"),
-        ("smollm2-135m-instruct", "before the conversation for each answer"),
-        ("gone", "before the conversation for each answer"),
+        ("smollm2-135m-instruct", "before the messages, for each answer"),
+        ("gone", "before the messages, for each answer"),
     ):
         with app.app_context():
             db.session.query(Conversation).update({"model": model})

@@ -43,7 +43,7 @@ def test_duplicate_post_returns_same_turn(alice: WebClient) -> None:
 MISTAKES = [
     ("", 422, "Write a message first."),
     (" \n ", 422, "Write a message first."),
-    ("x" * 8001, 422, "8001 characters"),
+    ("x" * 8001, 422, "8,001 characters"),
 ]
 
 

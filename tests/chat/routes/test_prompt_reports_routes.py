@@ -232,8 +232,8 @@ def test_prompt_report_tells_that_server_cut_prompt(alice: WebClient, answer_wit
     conversation = alice.start_conversation("Hello there")
     answer_with_report(counted_by="server", notes=["cut_by_server", "unknown of later", HOSTILE])
     path = last_answer(alice, conversation)
-    assert "Read only the end of the conversation" in words(alice.get(f"/conversations/{conversation}").text)
+    assert "Read only the end of the chat" in words(alice.get(f"/conversations/{conversation}").text)
     page = alice.get(f"{path}/prompt-report").text
-    assert "The server cut the beginning of the conversation" in words(page)
-    assert "it was sent: it cut the beginning of the conversation." in words(page)
+    assert "The server cut the beginning of the chat" in words(page)
+    assert "it was sent: it cut the beginning of the chat." in words(page)
     assert "onerror" not in page

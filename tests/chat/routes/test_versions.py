@@ -114,7 +114,7 @@ def test_canceled_edit_form_shows_question_again(alice: WebClient, finish_answer
 @pytest.mark.parametrize("htmx", [False, True])
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [(" ", "Write a message first."), ("x" * 8001, "8001 characters"), ("\x07\u2800", "Write a message first.")],
+    [(" ", "Write a message first."), ("x" * 8001, "8,001 characters"), ("\x07\u2800", "Write a message first.")],
 )
 def test_invalid_edit_shows_error_at_form(
     alice: WebClient, finish_answers: Answer, text: str, sentence: str, htmx: bool
