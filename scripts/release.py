@@ -13,8 +13,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+README_VERSION = re.compile(r"\*\*(Version|Versión) \d+\.\d+\.\d+\*\*")
 PROJECT_VERSION = re.compile(r'^version = "([^"]+)"$', re.MULTILINE)
 UNRELEASED = "## [Unreleased]"
+READMES = ("README.md", "README.es.md")
+FILES = ("CHANGELOG.md", "pyproject.toml", *READMES)
 
 
 class ReleaseError(Exception):
@@ -73,13 +76,19 @@ def release_project(pyproject: str, version: str) -> str:
     return PROJECT_VERSION.sub(f'version = "{version}"', pyproject, count=1)
 
 
+def release_readme(readme: str, version: str) -> str:
+    """Return a README with this version."""
+    return README_VERSION.sub(rf"**\1 {version}**", readme, count=1)
+
+
 def make_release(version: str, *, root: Path = ROOT, is_dry_run: bool = False, date: str = "") -> list[str]:
     """Release the checked-out commit, or only list the steps. Return the steps."""
     check_repository(root, version)
-    texts = {name: (root / name).read_text("utf-8") for name in ("CHANGELOG.md", "pyproject.toml")}
+    texts = {name: (root / name).read_text("utf-8") for name in FILES}
     changed = {
         "CHANGELOG.md": release_changelog(texts["CHANGELOG.md"], version, date or f"{datetime.now(UTC):%Y-%m-%d}"),
         "pyproject.toml": release_project(texts["pyproject.toml"], version),
+        **{name: release_readme(texts[name], version) for name in READMES},
     }
     names = [name for name, text in changed.items() if text != texts[name]]
     steps = [f"write {name}" for name in names]

@@ -52,6 +52,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "tester@example.org")
     (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "thing"\nversion = "0.1.0"\n')
+    (tmp_path / "README.md").write_text("# Thing\n\n**Version 0.1.0** · [Changes](CHANGELOG.md)\n")
+    (tmp_path / "README.es.md").write_text("# Cosa\n\n**Versión 0.1.0** · [Cambios](CHANGELOG.md)\n")
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "--quiet", "--message", "Begin")
@@ -61,9 +63,12 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_release_is_a_commit_and_a_tag(repository: Path) -> None:
     steps = make_release("0.2.0", root=repository, date="2026-02-03")
-    assert steps == ["write CHANGELOG.md", "write pyproject.toml", "commit “Release 0.2.0”", "tag v0.2.0"]
+    written = ["CHANGELOG.md", "pyproject.toml", "README.md", "README.es.md"]
+    assert steps == [*(f"write {name}" for name in written), "commit “Release 0.2.0”", "tag v0.2.0"]
     assert (repository / "CHANGELOG.md").read_text() == RELEASED
     assert 'version = "0.2.0"' in (repository / "pyproject.toml").read_text()
+    assert "**Version 0.2.0** ·" in (repository / "README.md").read_text()
+    assert "**Versión 0.2.0** ·" in (repository / "README.es.md").read_text()
     assert git(repository, "status", "--porcelain") == ""
     assert git(repository, "describe") == "v0.2.0"
     assert git(repository, "log", "-1", "--format=%s") == "Release 0.2.0"
@@ -110,7 +115,12 @@ def test_a_section_that_is_written_already_is_only_tagged(repository: Path) -> N
 
 def test_this_changelog_can_be_released() -> None:
     assert release.UNRELEASED in (ROOT / "CHANGELOG.md").read_text()
-    assert len(release.PROJECT_VERSION.findall((ROOT / "pyproject.toml").read_text())) == 1
+    versions = release.PROJECT_VERSION.findall((ROOT / "pyproject.toml").read_text())
+    assert len(versions) == 1
+    for name in release.READMES:
+        found = release.README_VERSION.search((ROOT / name).read_text())
+        assert found
+        assert versions[0] in found[0], name
 
 
 def test_the_command_says_why_not() -> None:

@@ -19,8 +19,8 @@ from chatsite.services.transfer import message_ordering
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 
 QUESTION_INTERVAL = timedelta(minutes=4)
-# Seconds to the first token, and tokens per second, typical of small models on a CPU.
-MODEL_PACE = {"chat": (0.6, 43.7), "blenderbot": (1.9, 24.1)}
+# Seconds to the first token, and tokens per second, as docs/benchmarks.md has them for two cores.
+MODEL_PACE = {"chat": (0.1, 148.8), "blenderbot": (0.2, 64.2)}
 SCRIPTED_PACE = (0.1, 40.0)
 
 
