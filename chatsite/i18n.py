@@ -15,8 +15,7 @@ from flask_babel import format_decimal, format_timedelta, get_locale, get_timezo
 
 from chatsite import cookies
 from chatsite.errors import ChatsiteError
-
-LANGUAGES = {"en": "English", "es": "Español"}
+from chatsite.settings import LANGUAGES
 
 
 def select_locale() -> str:

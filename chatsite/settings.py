@@ -17,7 +17,7 @@ from chatsite.hosts import normalize_host
 
 ROOT = Path(__file__).resolve().parent.parent
 # The first one is spoken where nobody asks for another.
-LANGUAGES = ("en", "es")
+LANGUAGES = {"en": "English", "es": "Español"}
 LOCAL = "local"
 # The prefix of all addresses of a site in a sub-path. What proxies send must have this form too.
 BASE_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")

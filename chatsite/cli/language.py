@@ -51,7 +51,7 @@ def environment_language(default: str = "") -> str:
     """Return the language that the environment asks for if the site has it, else `default`, else the site's."""
     requested = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
     candidates = (requested[:2].lower(), default, os.environ.get("CHATSITE_LANGUAGE", ""))
-    return next((code for code in candidates if code in LANGUAGES), LANGUAGES[0])
+    return next((code for code in candidates if code in LANGUAGES), next(iter(LANGUAGES)))
 
 
 def localize(text: str, /, **params: object) -> str:

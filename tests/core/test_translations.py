@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from babel.messages import Catalog
@@ -18,11 +19,11 @@ from flask import Flask
 from markupsafe import escape
 
 from chatsite.i18n import format_list_heading
-from chatsite.settings import ROOT
+from chatsite.settings import LANGUAGES, ROOT
 from tests.core.test_templates import NAMES, TAG, pages, source
 from tests.support.web_fixtures import WebClient, message_ids
 
-SPANISH = ROOT / "chatsite" / "translations" / "es" / "LC_MESSAGES" / "messages.po"
+TRANSLATIONS = ROOT / "chatsite" / "translations"
 KEYWORDS = {**DEFAULT_KEYWORDS, "gettext_noop": None}
 PLACE = re.compile(r"%\(\w+\)s")
 SHOWN = {"aria-label", "title", "placeholder", "alt", "label", "content"}
@@ -44,20 +45,38 @@ def ids_in_code() -> set[str | tuple[str, ...]]:
     return found
 
 
+def catalog_path(language: str) -> Path:
+    return TRANSLATIONS / language / "LC_MESSAGES" / "messages.po"
+
+
+def read_catalog(language: str) -> Catalog:
+    with catalog_path(language).open("rb") as file:
+        return read_po(file, locale=language)
+
+
 @pytest.fixture(scope="module")
 def spanish() -> Catalog:
     """The Spanish catalogue."""
-    with SPANISH.open("rb") as file:
-        return read_po(file, locale="es")
+    return read_catalog("es")
 
 
-def test_catalog_matches_texts_in_code(spanish: Catalog) -> None:
-    translated = {message.id for message in spanish if message.id}
+@pytest.fixture(scope="module", params=[code for code in LANGUAGES if code != "en"])
+def catalog(request: pytest.FixtureRequest) -> Catalog:
+    """The catalogue of each language but English, which is in the code."""
+    return read_catalog(request.param)
+
+
+def test_every_catalog_belongs_to_a_language_that_can_be_chosen() -> None:
+    assert {path.name for path in TRANSLATIONS.iterdir()} == set(LANGUAGES) - {"en"}
+
+
+def test_catalog_matches_texts_in_code(catalog: Catalog) -> None:
+    translated = {message.id for message in catalog if message.id}
     assert ids_in_code() == translated
 
 
-def test_no_translation_is_empty_or_fuzzy(spanish: Catalog) -> None:
-    for message in spanish:
+def test_no_translation_is_empty_or_fuzzy(catalog: Catalog) -> None:
+    for message in catalog:
         texts = message.string if isinstance(message.string, tuple) else (message.string,)
         assert all(texts), message.id
         assert not message.fuzzy, message.id
@@ -77,10 +96,10 @@ def test_readers_are_told_of_chats_and_not_of_conversations(spanish: Catalog) ->
             assert not re.search("conversation|conversaci[oó]n", " ".join((*ids, *texts)).lower()), message.id
 
 
-def test_translations_keep_placeholders(spanish: Catalog) -> None:
-    for message in spanish:
+def test_translations_keep_placeholders(catalog: Catalog) -> None:
+    for message in catalog:
         if message.id:
-            assert [str(error) for error in message.check(spanish)] == []
+            assert [str(error) for error in message.check(catalog)] == []
             ids, texts = (
                 [text] if isinstance(text, str) else list(text) for text in (message.id, message.string or "")
             )
@@ -91,11 +110,11 @@ def test_translations_keep_placeholders(spanish: Catalog) -> None:
             assert all(set(PLACE.findall(text)) | {"%(num)s"} >= set(*places) for text in singular), message.id
 
 
-def test_compiled_catalog_is_up_to_date(spanish: Catalog) -> None:
+def test_compiled_catalog_is_up_to_date(catalog: Catalog) -> None:
     made = io.BytesIO()
-    write_mo(made, spanish)
+    write_mo(made, catalog)
     made.seek(0)
-    with SPANISH.with_suffix(".mo").open("rb") as file:
+    with catalog_path(str(catalog.locale)).with_suffix(".mo").open("rb") as file:
         shipped, compiled = (read_mo(each) for each in (file, made))
     texts = [[(message.id, message.string) for message in each if message.id] for each in (shipped, compiled)]
     assert texts[0] == texts[1], "Compile it: see docs/design.md."
@@ -210,4 +229,4 @@ def test_older_dates_get_month_heading(app: Flask) -> None:
 def test_errors_are_translated_to_spanish(alice: WebClient) -> None:
     alice.client.set_cookie("chatsite_language", "es")
     assert "Escribe antes un mensaje." in alice.post_question(" ", htmx=True).text
-    assert "Este mensaje tiene 9000 caracteres" in alice.post_question("x" * 9000, htmx=True).text
+    assert "Este mensaje tiene 9.000 caracteres" in alice.post_question("x" * 9000, htmx=True).text

@@ -8,9 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
+from chatsite.settings import LANGUAGES
 from tests.support.web_fixtures import HTMX_HEADERS, WebClient
-
-LANGUAGES = ("en", "es")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 from flask import Flask, g, has_request_context
 
 from chatsite import cookies
-from chatsite.i18n import LANGUAGES
+from chatsite.settings import LANGUAGES
 
 CHOICES = {
     # The color scheme of the browser, or one of the two.

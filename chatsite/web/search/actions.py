@@ -11,9 +11,9 @@ from flask import url_for
 from flask_babel import get_locale, gettext
 
 from chatsite.errors import gettext_noop
-from chatsite.i18n import LANGUAGES
 from chatsite.models import Conversation
 from chatsite.services.chat import generations
+from chatsite.settings import LANGUAGES
 from chatsite.web.core.htmx import htmx_headers
 from chatsite.web.core.palette_items import PaletteItem
 from chatsite.web.core.preferences import current_preferences

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from chatsite import cookies
 from chatsite.errors import NotFoundError
-from chatsite.i18n import LANGUAGES
+from chatsite.settings import LANGUAGES
 from chatsite.web.core.htmx import htmx_headers, htmx_response
 from chatsite.web.core.preferences import CHOICES, chosen_language, current_preferences
 from chatsite.web.core.security import safe_redirect_path

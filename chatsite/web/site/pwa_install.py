@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, abort, current_app, json, url_for
 from flask_babel import force_locale, gettext
 
-from chatsite.i18n import LANGUAGES
+from chatsite.settings import LANGUAGES
 
 bp = Blueprint("pwa_install", __name__)
 
