@@ -3,7 +3,7 @@
 Each error has a code, the HTTP status it becomes, and one English sentence, which the page and the terminal translate.
 """
 
-from chatsite.errors import endpoints, load_reasons
+from chatsite.errors import catalog_reasons, download_reasons, endpoints, load_reasons
 from chatsite.errors.accounts import LinkExpiredError, TooManyNewUsersError
 from chatsite.errors.base import ChatsiteError, NotFoundError, OtherError, as_error, from_reason, gettext_noop
 from chatsite.errors.chat import (
@@ -94,44 +94,49 @@ from chatsite.errors.storage import (
     StorageReadOnlyError,
 )
 from chatsite.errors.transfer import (
-    ArchiveBombError,
-    ArchiveDamagedError,
-    ArchiveLockedError,
-    ArchivePageError,
-    ArchiveTooDeepError,
-    FilesWithoutMessageError,
     ImportBrokenError,
     ImportCollidedError,
     ImportCrashedError,
     ImportFileRequiredError,
     ImportQuotaExceededError,
     ImportTooLargeError,
+    NetworkImportQuotaExceededError,
+    NothingToExportError,
+    TooManyExportsError,
+    TooManyImportFilesError,
+    TooManyUploadsError,
+    UploadIncompleteError,
+)
+from chatsite.errors.unreadable import (
+    ArchiveBombError,
+    ArchiveDamagedError,
+    ArchiveLockedError,
+    ArchivePageError,
+    ArchiveTooDeepError,
+    FilesWithoutMessageError,
     MessageTooLargeError,
     MoreUnknownRecordsError,
-    NetworkImportQuotaExceededError,
     NewerVersionError,
     NoConversationError,
     NoConversationsInFileError,
     NotesWithoutRolesError,
     NothingFoundError,
-    NothingToExportError,
     NothingWrittenError,
     NotJsonError,
     OtherArchiveError,
     OtherEncodingError,
+    PartsWithoutConversationsError,
+    ProjectPartsError,
+    RatingsWithoutAnswerError,
     RecordDamagedError,
     RecordTooDeepError,
     RecordTooLargeError,
     TakeoutPageError,
     TemplateError,
-    TooManyExportsError,
-    TooManyImportFilesError,
-    TooManyUploadsError,
     UnknownContentError,
     UnknownFormatError,
     UnreadableError,
     UnsupportedProductError,
-    UploadIncompleteError,
 )
 
 __all__ = [
@@ -211,12 +216,15 @@ __all__ = [
     "OtherArchiveError",
     "OtherEncodingError",
     "OtherError",
+    "PartsWithoutConversationsError",
     "PersonaNameRequiredError",
     "PersonaNameTooLongError",
     "PersonaNotFoundError",
+    "ProjectPartsError",
     "PromptTooLongError",
     "QueueFullError",
     "RatingNoteTooLongError",
+    "RatingsWithoutAnswerError",
     "RecordDamagedError",
     "RecordTooDeepError",
     "RecordTooLargeError",
@@ -251,6 +259,8 @@ __all__ = [
     "UploadIncompleteError",
     "UserQueueFullError",
     "as_error",
+    "catalog_reasons",
+    "download_reasons",
     "endpoints",
     "from_reason",
     "gettext_noop",

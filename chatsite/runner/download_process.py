@@ -10,7 +10,7 @@ from typing import Any
 
 from chatsite.child_process import ChildProcess, child_environment
 from chatsite.engine.types import Progress, ProgressCallback
-from chatsite.errors import ChatsiteError, ModelLoadError, as_error, from_reason, load_reasons
+from chatsite.errors import ChatsiteError, ModelLoadError, as_error, download_reasons, from_reason
 from chatsite.runner import download_worker
 
 REPORT_SECONDS = 0.2
@@ -66,7 +66,7 @@ class DownloadProcess:
         status = self._process.wait()
         if self.revision is None and self.error is None:
             words = self._process.last_words
-            self.error = as_error(words) if words else load_reasons.DownloadEndedError(status=status)
+            self.error = as_error(words) if words else download_reasons.DownloadEndedError(status=status)
         self.finished.set()
 
     def _on_line(self, message: dict[str, Any]) -> None:

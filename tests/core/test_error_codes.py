@@ -16,8 +16,8 @@ from chatsite.errors import (
     NotFoundError,
     OtherError,
     as_error,
+    download_reasons,
     from_reason,
-    load_reasons,
     reason_of,
 )
 
@@ -88,10 +88,10 @@ CODES = [
     "failed",
     "file_download_failed",
     "file_unreadable",
+    "files_without_message",
     "forgeable_tokens",
     "hub_offline",
     "hub_unreachable",
-    "files_without_message",
     "import_broken",
     "import_collided",
     "import_crashed",
@@ -162,12 +162,15 @@ CODES = [
     "other_archive",
     "other_encoding",
     "package_download_failed",
+    "parts_without_conversations",
     "persona_name_required",
     "persona_name_too_long",
     "persona_not_found",
+    "project_parts",
     "prompt_too_long",
     "queue_full",
     "rating_note_too_long",
+    "ratings_without_answer",
     "record_damaged",
     "record_too_deep",
     "record_too_large",
@@ -219,7 +222,7 @@ CODES = [
     "wrong_family",
 ]
 
-NESTED = load_reasons.FileDownloadError(file="a.bin", repo="x/y", cause=load_reasons.ConnectionClosedError())
+NESTED = download_reasons.FileDownloadError(file="a.bin", repo="x/y", cause=download_reasons.ConnectionClosedError())
 
 
 def every_error() -> list[type[ChatsiteError]]:

@@ -20,7 +20,7 @@ from chatsite.engine.catalog.entry import (
     PyPISource,
     Score,
 )
-from chatsite.errors import ModelLoadError, gettext_noop, load_reasons
+from chatsite.errors import ModelLoadError, catalog_reasons, gettext_noop
 
 __all__ = [
     "AUTO_MODEL",
@@ -80,7 +80,7 @@ def resolve_entry(
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return _unlisted_entry(name, HubSource(name))
     known_names = ", ".join(entry.name for entry in all_entries)
-    raise ModelLoadError(reason=load_reasons.UnknownModelNameError(name=name, known=known_names))
+    raise ModelLoadError(reason=catalog_reasons.UnknownModelNameError(name=name, known=known_names))
 
 
 def _unlisted_entry(name: str, source: HubSource | FolderSource) -> CatalogEntry:

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from chatsite.engine.catalog.endpoints import is_endpoint_table
 from chatsite.engine.catalog.entry import CatalogEntry, FolderSource, HubSource
-from chatsite.errors import ChatsiteError, ModelLoadError, gettext_noop, load_reasons
+from chatsite.errors import ChatsiteError, ModelLoadError, catalog_reasons, gettext_noop
 
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 REPOSITORY_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -47,7 +47,7 @@ def _load_cached(file: Path, reserved_names: frozenset[str]) -> tuple[CatalogEnt
     except FileNotFoundError:
         return ()
     except (OSError, ValueError) as error:
-        _raise_invalid_file(file, load_reasons.CustomModelsUnreadableError(cause=error))
+        _raise_invalid_file(file, catalog_reasons.CustomModelsUnreadableError(cause=error))
     return tuple(
         _parse_entry(file, name, table, reserved_names=reserved_names)
         for name, table in tables.items()
@@ -57,9 +57,9 @@ def _load_cached(file: Path, reserved_names: frozenset[str]) -> tuple[CatalogEnt
 
 def _parse_entry(file: Path, name: str, table: Any, *, reserved_names: frozenset[str]) -> CatalogEntry:
     if not isinstance(table, dict):
-        _raise_invalid_file(file, load_reasons.NoModelTableError(key=repr(name)))
+        _raise_invalid_file(file, catalog_reasons.NoModelTableError(key=repr(name)))
     if name in reserved_names or not MODEL_NAME.fullmatch(name):
-        _raise_invalid_file(file, load_reasons.InvalidModelNameError(name=name))
+        _raise_invalid_file(file, catalog_reasons.InvalidModelNameError(name=name))
     _require_valid_table(file, name, table)
     title = table.get("title", name)
     return CatalogEntry(
@@ -84,31 +84,32 @@ def _require_valid_table(file: Path, name: str, table: dict[str, Any]) -> None:
     for key, value in table.items():
         if key not in ALLOWED_KEYS:
             _raise_invalid_file(
-                file, load_reasons.UnknownModelKeyError(name=name, key=repr(key), keys=", ".join(sorted(ALLOWED_KEYS)))
+                file,
+                catalog_reasons.UnknownModelKeyError(name=name, key=repr(key), keys=", ".join(sorted(ALLOWED_KEYS))),
             )
         if key in TEXT_KEYS and not (isinstance(value, str) and value.strip()):
-            _raise_invalid_file(file, load_reasons.ModelKeyNotTextError(name=name, key=key))
+            _raise_invalid_file(file, catalog_reasons.ModelKeyNotTextError(name=name, key=key))
         if key in NUMBER_KEYS and not (type(value) is int and value >= 0):
-            _raise_invalid_file(file, load_reasons.ModelKeyNotNumberError(name=name, key=key))
+            _raise_invalid_file(file, catalog_reasons.ModelKeyNotNumberError(name=name, key=key))
     languages = table.get("languages", [])
     if not isinstance(languages, list) or not all(
         isinstance(code, str) and LANGUAGE_CODE.fullmatch(code) for code in languages
     ):
-        _raise_invalid_file(file, load_reasons.InvalidModelLanguagesError(name=name))
+        _raise_invalid_file(file, catalog_reasons.InvalidModelLanguagesError(name=name))
     if table.get("family", FAMILIES[0]) not in FAMILIES:
-        _raise_invalid_file(file, load_reasons.UnknownModelFamilyError(name=name, families=", ".join(FAMILIES)))
+        _raise_invalid_file(file, catalog_reasons.UnknownModelFamilyError(name=name, families=", ".join(FAMILIES)))
 
 
 def _parse_source(file: Path, name: str, table: dict[str, Any]) -> HubSource | FolderSource:
     """Return where the weights are; a relative folder counts from the folder of the file."""
     if ("hub" in table) == ("folder" in table):
-        _raise_invalid_file(file, load_reasons.NoModelSourceError(name=name))
+        _raise_invalid_file(file, catalog_reasons.NoModelSourceError(name=name))
     if "folder" in table:
         return FolderSource((file.parent / Path(table["folder"]).expanduser()).resolve())
     if not REPOSITORY_NAME.fullmatch(table["hub"]):
-        _raise_invalid_file(file, load_reasons.InvalidRepositoryError(name=name))
+        _raise_invalid_file(file, catalog_reasons.InvalidRepositoryError(name=name))
     return HubSource(table["hub"], table.get("revision", "main"))
 
 
 def _raise_invalid_file(file: Path, cause: ChatsiteError) -> NoReturn:
-    raise ModelLoadError(reason=load_reasons.CustomModelsFileError(file=file, cause=cause))
+    raise ModelLoadError(reason=catalog_reasons.CustomModelsFileError(file=file, cause=cause))

@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from chatsite.engine.catalog.entry import CatalogEntry, EndpointSource
-from chatsite.errors import ChatsiteError, ModelLoadError, endpoints, gettext_noop, load_reasons
+from chatsite.errors import ChatsiteError, ModelLoadError, catalog_reasons, endpoints, gettext_noop
 from chatsite.hosts import is_loopback, parse_address
 
 ENDPOINT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -217,7 +217,7 @@ def _load_cached(file: Path) -> tuple[Endpoint, ...]:
     except FileNotFoundError:
         return ()
     except (OSError, ValueError) as error:
-        _raise_invalid_file(file, load_reasons.CustomModelsUnreadableError(cause=error))
+        _raise_invalid_file(file, catalog_reasons.CustomModelsUnreadableError(cause=error))
     return tuple(_parse_endpoint(file, name, table) for name, table in tables.items() if is_endpoint_table(table))
 
 
@@ -254,10 +254,11 @@ def _require_valid_table(file: Path, name: str, table: dict[str, Any]) -> None:
     for key, value in table.items():
         if key not in ALLOWED_KEYS:
             _raise_invalid_file(
-                file, load_reasons.UnknownModelKeyError(name=name, key=repr(key), keys=", ".join(sorted(ALLOWED_KEYS)))
+                file,
+                catalog_reasons.UnknownModelKeyError(name=name, key=repr(key), keys=", ".join(sorted(ALLOWED_KEYS))),
             )
         if key in TEXT_KEYS and not (isinstance(value, str) and value.strip()):
-            _raise_invalid_file(file, load_reasons.ModelKeyNotTextError(name=name, key=key))
+            _raise_invalid_file(file, catalog_reasons.ModelKeyNotTextError(name=name, key=key))
         if key in NUMBER_LIMITS and not (type(value) is int and 1 <= value <= NUMBER_LIMITS[key]):
             _raise_invalid_file(file, endpoints.EndpointNumberError(name=name, key=key, most=f"{NUMBER_LIMITS[key]:,}"))
     models = table.get("models", [])
@@ -265,11 +266,11 @@ def _require_valid_table(file: Path, name: str, table: dict[str, Any]) -> None:
         _raise_invalid_file(file, endpoints.EndpointModelsError(name=name))
     if table.get("family", ENDPOINT_FAMILIES[0]) not in ENDPOINT_FAMILIES:
         _raise_invalid_file(
-            file, load_reasons.UnknownModelFamilyError(name=name, families=", ".join(ENDPOINT_FAMILIES))
+            file, catalog_reasons.UnknownModelFamilyError(name=name, families=", ".join(ENDPOINT_FAMILIES))
         )
     if ("key_env" in table and "key_file" in table) or not ENVIRONMENT_VARIABLE.fullmatch(table.get("key_env", "_")):
         _raise_invalid_file(file, endpoints.EndpointKeySourceError(name=name))
 
 
 def _raise_invalid_file(file: Path, cause: ChatsiteError) -> NoReturn:
-    raise ModelLoadError(reason=load_reasons.CustomModelsFileError(file=file, cause=cause))
+    raise ModelLoadError(reason=catalog_reasons.CustomModelsFileError(file=file, cause=cause))

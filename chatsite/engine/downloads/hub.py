@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from chatsite.engine.catalog.entry import HubSource
 from chatsite.engine.inference.loading import checkpoint
-from chatsite.errors import ChatsiteError, ModelLoadError, load_reasons
+from chatsite.errors import ChatsiteError, ModelLoadError, download_reasons
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo, RepoSibling
@@ -98,14 +98,14 @@ def make_plan(source: HubSource) -> DownloadPlan:
     from huggingface_hub import HfApi, constants
 
     if constants.is_offline_mode():
-        _raise_unavailable(load_reasons.HubOfflineError(repo=source.repo))
+        _raise_unavailable(download_reasons.HubOfflineError(repo=source.repo))
     try:
         info = HfApi().model_info(
             source.repo, revision=source.revision, files_metadata=True, timeout=HUB_TIMEOUT_SECONDS
         )
     except Exception as error:
         # The client raises errors of several libraries; whichever it was, the model cannot be had from there.
-        _raise_unavailable(load_reasons.HubUnreachableError(repo=source.repo, cause=_cause(error)))
+        _raise_unavailable(download_reasons.HubUnreachableError(repo=source.repo, cause=_cause(error)))
     return DownloadPlan(source, info.sha or source.revision, _select_files(info, source.has_pickled_weights))
 
 
@@ -114,7 +114,7 @@ def _select_files(info: ModelInfo, allow_pickle: bool) -> tuple[RemoteFile, ...]
     weights = [file for file in files if file.rfilename.endswith(".safetensors")]
     weights = weights or [file for file in files if allow_pickle and PICKLE_NAME.fullmatch(file.rfilename)]
     if not weights:
-        _raise_unavailable(load_reasons.NoReadableFormatError(repo=info.id))
+        _raise_unavailable(download_reasons.NoReadableFormatError(repo=info.id))
     others = [file for file in files if file.rfilename.endswith(DESCRIPTION_SUFFIXES)]
     return tuple(_to_remote_file(file) for file in [*others, *weights])
 
@@ -149,10 +149,12 @@ def _download_file(plan: DownloadPlan, file: RemoteFile, folder: Path, *, on_byt
     try:
         _resume_download(partial_path, url, file.size_bytes, on_bytes=on_bytes)
     except Exception as error:
-        _raise_unavailable(load_reasons.FileDownloadError(file=file.name, repo=plan.source.repo, cause=_cause(error)))
+        _raise_unavailable(
+            download_reasons.FileDownloadError(file=file.name, repo=plan.source.repo, cause=_cause(error))
+        )
     if digest_as(file.digest, partial_path) != file.digest:
         partial_path.unlink()
-        _raise_unavailable(load_reasons.DigestMismatchError(file=file.name, repo=plan.source.repo))
+        _raise_unavailable(download_reasons.DigestMismatchError(file=file.name, repo=plan.source.repo))
     partial_path.rename(folder / file.name)
 
 
@@ -168,7 +170,7 @@ def _resume_download(partial_path: Path, url: str, size_bytes: int, *, on_bytes:
     retries_left = MAX_FRUITLESS_RETRIES
     partial_path.touch()
     while (received_bytes := partial_path.stat().st_size) < size_bytes:
-        last_error: Exception = load_reasons.ConnectionClosedError()
+        last_error: Exception = download_reasons.ConnectionClosedError()
         try:
             _append_response(partial_path, url, received_bytes, on_bytes=on_bytes)
         except HfHubHTTPError:

