@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from chatsite.services.transfer import export_queries
-from chatsite.services.transfer.export_queries import ConversationRow, MessageRow, ReasoningRow
+from chatsite.services.transfer.export_rows import ConversationRow, MessageRow, ReasoningRow
 
 FORMAT = "chatsite-export"
 VERSION = 1

@@ -16,7 +16,7 @@ from datetime import datetime
 from chatsite.models import Role
 from chatsite.rendering.open_blocks import close_open_blocks
 from chatsite.services.transfer import export_queries, zip_stream
-from chatsite.services.transfer.export_queries import ConversationRow, MessageRow
+from chatsite.services.transfer.export_rows import ConversationRow, MessageRow
 from chatsite.services.transfer.file_names import UniqueNames
 
 _MARKS = re.compile(r"([\\`*_{}\[\]<>#|~$])")

@@ -15,8 +15,8 @@ from chatsite.errors import NotFoundError
 from chatsite.models import Conversation, Role
 from chatsite.rendering.process.render_budget import RenderBudget, print_budget
 from chatsite.services.chat import conversations, message_tree
-from chatsite.services.transfer import export_queries
-from chatsite.services.transfer.export_queries import MessageRow
+from chatsite.services.transfer import export_queries, export_rows
+from chatsite.services.transfer.export_rows import MessageRow
 from chatsite.web.core.blocks import render_blocks, render_question
 from chatsite.web.core.identity import get_conversation, get_message
 from chatsite.web.transfer.authors import AuthorTitles, answer_heading
@@ -83,7 +83,7 @@ def _build_view(conversation: Conversation, message_id: str | None, part: int) -
         raise NotFoundError
     start = (part - 1) * MESSAGES_PER_PART
     printed_ids = ids[start : start + MESSAGES_PER_PART]
-    product = export_queries.product_name(conversation.import_source_id)
+    product = export_rows.product_name(conversation.import_source_id)
     build_message = partial(_build_message, budget=print_budget(), titles=AuthorTitles(), product=product)
     return PrintView(
         conversation,
