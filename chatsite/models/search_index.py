@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, MetaData, event, text
 
 from chatsite.database import Base
+from chatsite.models.search_folding import sql_folded_text
 from chatsite.models.search_segmentation import POSTGRESQL_SEGMENT_FUNCTION, sqlite_segmented_text
 
 ID_BITS = 30
@@ -35,9 +36,14 @@ def postgresql_sort_key(row: str) -> str:
     return f"(greatest(0, least({seconds}, {MAX_SECONDS})) << {ID_BITS} | {row}.id)"
 
 
+def _sqlite_indexed_text(column: str) -> str:
+    # The letters of other scripts first: their expression names the column several times.
+    return sql_folded_text(sqlite_segmented_text(column))
+
+
 SQLITE_INDEX_MESSAGES = f"""
 INSERT INTO message_fts (rowid, owner, role, model, text)
-SELECT {sqlite_sort_key("m")}, 'u' || c.user_id, m.role, coalesce(g.model, ''), {sqlite_segmented_text("m.text")}
+SELECT {sqlite_sort_key("m")}, 'u' || c.user_id, m.role, coalesce(g.model, ''), {_sqlite_indexed_text("m.text")}
 FROM message m
 JOIN conversation c ON c.id = m.conversation_id
 LEFT JOIN generation g ON g.message_id = m.id AND g.is_latest
@@ -52,7 +58,7 @@ DELETE FROM message_fts WHERE rowid = (
 
 SQLITE_INDEX_TITLES = f"""
 INSERT INTO conversation_fts (rowid, owner, title)
-SELECT {sqlite_sort_key("c")}, 'u' || c.user_id, {sqlite_segmented_text("c.title")}
+SELECT {sqlite_sort_key("c")}, 'u' || c.user_id, {_sqlite_indexed_text("c.title")}
 FROM conversation c WHERE c.expires_at IS NULL"""
 
 # `content = ''` keeps no second copy of the texts, and `contentless_delete` allows rows to be deleted all the same. The
@@ -104,11 +110,12 @@ END""",
 # Statements that index the rows which exist already.
 SQLITE_POPULATE = (SQLITE_INDEX_MESSAGES, SQLITE_INDEX_TITLES)
 
-# Removes accents, and replaces everything but letters and digits by spaces: the parser of PostgreSQL would otherwise
-# take `node.js` for a host name. Longer texts are cut, since a tsvector is limited to a megabyte.
-POSTGRESQL_FOLD_FUNCTION = r"""CREATE FUNCTION search_fold(words text) RETURNS text
+# Removes accents, folds letters, and replaces everything but letters and digits by spaces: the parser of PostgreSQL
+# would otherwise take `node.js` for a host name. Longer texts are cut, since a tsvector is limited to a megabyte.
+FOLDED_WORDS = sql_folded_text("search_segment(left(words, 200000))")
+POSTGRESQL_FOLD_FUNCTION = rf"""CREATE FUNCTION search_fold(words text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT regexp_replace(
-    regexp_replace(normalize(search_segment(left(words, 200000)), NFD), '[\u0300-\u036f]+', '', 'g'),
+    regexp_replace(normalize({FOLDED_WORDS}, NFD), '[\u0300-\u036f]+', '', 'g'),
     '[\u0001-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf'
     '\u2000-\u206f\u3000-\u303f]+', ' ', 'g')
 $$"""

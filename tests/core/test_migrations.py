@@ -114,6 +114,24 @@ def test_migration_segments_indexed_messages_and_titles(empty_app: Flask) -> Non
             db.session.remove()
 
 
+def test_migration_folds_indexed_messages_and_titles(empty_app: Flask) -> None:
+    with empty_app.app_context():
+        upgrade()
+        user_id = users.get_or_create_by_token("alice").id
+        for number, words in enumerate(("Die Straße nach Łódź", "plain words", "Smørrebrød")):
+            alice = users.get_or_create_by_token("alice")
+            question = messages.NewMessage(words, f"t{number}")
+            messages.start_conversation(alice, messages.NewConversation(words), question, limits=LIMITS)
+        for revision, counts in (("0019", (0, 0, 1)), ("head", (1, 1, 1)), ("0019", (0, 0, 1)), ("head", (1, 1, 1))):
+            (upgrade if revision == "head" else downgrade)(revision=revision)
+            for typed, count in zip(("strasse lodz ", "smorrebrod ", "plain "), counts, strict=True):
+                asked = user_id, parse_query(typed), indexes.SortKeyRange()
+                assert len(indexes.newest_messages(*asked, limit=5)) == count
+                assert len(indexes.newest_titles(*asked, limit=5)) == count
+            assert indexes.count_drift() == 0
+            db.session.remove()
+
+
 def test_repeated_upgrade_changes_nothing(empty_app: Flask) -> None:
     with empty_app.app_context():
         upgrade()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatsite.services.search.query import parse_query
@@ -33,6 +33,15 @@ def marked(text: str, typed: str) -> list[str]:
         ("nothing", "", []),
         ("İstanbul ist", "ist ", ["ist"]),
         ("한국어 텍스트", "한국어 ", ["한국어"]),
+        ("Die Straße, die strasse", "strasse ", ["Straße", "strasse"]),
+        ("Die Straße, die strasse", "STRAẞE ", ["Straße", "strasse"]),
+        ("Straßen", "stras", ["Straß"]),
+        ("Æsop, aesop, Œuvre", "aesop oeuvre ", ["Æsop", "aesop", "Œuvre"]),
+        ("Łódź Øl Đà Nẵng Þór", "lodz ol nang thor ", ["Łódź", "Øl", "Nẵng", "Þór"]),
+        ("ßßß ß", '"ssssss ss"', ["ßßß ß"]),
+        ("Flußsand", "flusssand ", ["Flußsand"]),
+        ("ae", "æ ", ["ae"]),
+        (unicodedata.normalize("NFD", "ǽ ǿ"), "ae o ", [unicodedata.normalize("NFD", each) for each in "ǽǿ"]),
         ("no by me", "by:me", []),
     ],
 )
@@ -40,6 +49,7 @@ def test_query_matches_are_highlighted(text: str, typed: str, expected: list[str
     assert marked(text, typed) == expected
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(max_size=20))
 def test_match_spans_are_ordered_and_in_bounds(text: str, typed: str) -> None:
     end = 0
@@ -48,10 +58,20 @@ def test_match_spans_are_ordered_and_in_bounds(text: str, typed: str) -> None:
         end = last
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.from_regex(r"[a-z]{3,6}", fullmatch=True), st.text())
 def test_standalone_word_is_highlighted(before: str, word: str, after: str) -> None:
     text = f"{before} {word} {after}"
     assert (len(before) + 1, len(before) + 1 + len(word)) in match_spans(text, parse_query(f"{word} "))
+
+
+@settings(deadline=None)
+@given(st.text("ßæœøłs aeo\u0301東", max_size=30), st.text("ßæœsaeo 東", max_size=5))
+def test_match_spans_of_double_letters_are_whole_letters(text: str, typed: str) -> None:
+    end = 0
+    for first, last in match_spans(text, parse_query(typed)):
+        assert end <= first < last <= len(text)
+        end = last
 
 
 def test_many_combining_accents_match_in_bounded_time() -> None:

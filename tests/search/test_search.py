@@ -102,6 +102,38 @@ def test_every_query_finds_expected_messages(people_with_conversations: People) 
     assert {typed: found(people_with_conversations.alice, typed) for typed in QUERIES} == QUERIES
 
 
+FOLDED_QUERIES = {
+    "strasse ": ["Die Straße ist naß.", "Die STRASSE ist lang."],
+    "straße ": ["Die Straße ist naß.", "Die STRASSE ist lang."],
+    "STRAẞE ": ["Die Straße ist naß.", "Die STRASSE ist lang."],
+    "straß": ["Die Straße ist naß.", "Die STRASSE ist lang."],
+    '"nass"': ["Die Straße ist naß."],
+    '"strasse ist nass"': ["Die Straße ist naß."],
+    "strasse -naß": ["Die STRASSE ist lang."],
+    "aesop": ["Æsop est une œuvre."],
+    "oeuvre ": ["Æsop est une œuvre."],
+    "lodz": ["Łódź, København, Đà Nẵng, Þór 東ß"],
+    "kobenhavn ": ["Łódź, København, Đà Nẵng, Þór 東ß"],
+    "københavn ": ["Łódź, København, Đà Nẵng, Þór 東ß"],
+    '"da nang"': ["Łódź, København, Đà Nẵng, Þór 東ß"],
+    "thor": ["Łódź, København, Đà Nẵng, Þór 東ß"],
+    "東ss": ["Łódź, København, Đà Nẵng, Þór 東ß"],
+    "model:größe": ["Die STRASSE ist lang."],
+}
+
+
+def test_letters_are_found_in_both_ways_of_writing(people: People) -> None:
+    texts = sorted({text for found_texts in FOLDED_QUERIES.values() for text in found_texts}, key=len)
+    assert len(texts) == 4
+    for text in texts:
+        talk(people.alice, "?", text, title=text, model="acme/Größe" if "STRASSE" in text else None)
+    for typed, expected in FOLDED_QUERIES.items():
+        for sort in Sort:
+            assert sorted(found(people.alice, typed, sort=sort)) == sorted(expected), (typed, sort)
+        if ":" not in typed:
+            assert sorted(titles(people.alice, typed)) == sorted(expected), typed
+
+
 TITLES = {
     "camiones": ["Camiones"],
     "pie": ["Pie in May"],

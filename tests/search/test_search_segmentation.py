@@ -9,6 +9,7 @@ from sqlalchemy import delete, text
 
 from chatsite.database import db, write_transaction
 from chatsite.models import Conversation
+from chatsite.models.search_folding import FOLDED_LETTERS, fold_letters, sql_folded_text
 from chatsite.models.search_segmentation import MAX_SEGMENTED_CHARS, PIECE_CHARS, segment_text, sqlite_segmented_text
 from chatsite.services.search import indexes
 from chatsite.services.search.query import parse_query
@@ -99,3 +100,10 @@ def test_rows_of_letters_are_found_by_every_part(people: People, said: list[str]
     expected = sorted(f"a {each} b" for each in said if typed in each)
     assert sorted(found(people.alice, typed, size=50)) == expected
     assert indexes.count_drift() == 0
+
+
+def test_both_databases_fold_as_queries_do(people: People) -> None:
+    given_text = "".join(FOLDED_LETTERS) * 3 + " İstanbul é 東京 plain"
+    statement = text(f"SELECT {sql_folded_text('value')} FROM (SELECT :given AS value) AS row")
+    assert db.session.scalar(statement, {"given": given_text}) == fold_letters(given_text)
+    assert fold_letters("Großes Œuvre, Łódź") == "Grosses oeuvre, lódź"

@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from chatsite.database import db, write_transaction
 from chatsite.database_connections import allow_slow_statements
+from chatsite.models.search_folding import fold_letters
 from chatsite.models.search_index import ID_BITS, MAX_SECONDS, populate_indexes, postgresql_sort_key, sqlite_sort_key
 from chatsite.models.search_segmentation import segment_text
 from chatsite.services.search.query import Query, Term
@@ -122,7 +123,9 @@ def _fts5_query(user_id: int, query: Query, column: str) -> str:
 
 
 def _quote_term(column: str, term: Term) -> str:
-    escaped = segment_text(term.text).replace('"', '""')
+    words = segment_text(term.text)
+    # Names of models are not folded, because they are not written in two ways.
+    escaped = (words if column == "model" else fold_letters(words)).replace('"', '""')
     return f'{column}:"{escaped}"' + ("*" if term.is_prefix else "")
 
 

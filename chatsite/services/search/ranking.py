@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 import unicodedata
 from collections.abc import Iterable
 
+from chatsite.models.search_folding import FOLDED_LETTERS
 from chatsite.models.search_segmentation import CHARACTER_CLASS, has_segmented_character
 from chatsite.services.search.query import Query, Term
 
@@ -27,7 +29,8 @@ Span = tuple[int, int]
 class _FoldTable(dict[int, str]):
     """Translation table that maps each character to one lower-case character without accent.
 
-    A combining accent maps to COMBINING_MARK, so that offsets in the folded text are offsets in the text.
+    A combining accent maps to COMBINING_MARK, so that offsets in the translated text are offsets in the text. Letters
+    that two others stand for, such as ß, are left for `_expand_letters`.
     """
 
     def __missing__(self, code: int) -> str:
@@ -37,10 +40,15 @@ class _FoldTable(dict[int, str]):
         accented = len(decomposed) > 1 and all(map(unicodedata.combining, decomposed[1:]))
         lower = decomposed[0] if accented or len(decomposed) == 1 else chr(code).lower()
         self[code] = COMBINING_MARK if unicodedata.combining(lower[0]) else lower if len(lower) == 1 else chr(code)
+        if len(folded := FOLDED_LETTERS.get(self[code], "")) == 1:
+            self[code] = folded
         return self[code]
 
 
 FOLD_TABLE = _FoldTable()
+# Each of these letters is two in the indexes.
+DOUBLE_LETTERS = {letter: folded for letter, folded in FOLDED_LETTERS.items() if len(folded) == 2}
+DOUBLE_LETTER = re.compile(f"[{''.join(DOUBLE_LETTERS)}]")
 
 
 def match_spans(text: str, query: Query) -> list[Span]:
@@ -48,9 +56,13 @@ def match_spans(text: str, query: Query) -> list[Span]:
     pattern = _compile_terms(query.words)
     if pattern is None:
         return []
+    folded = _fold_characters(text)
+    # Where the second letter of each double letter stands in the expanded text.
+    seconds = [match.start() + number + 1 for number, match in enumerate(DOUBLE_LETTER.finditer(folded))]
     spans_: list[Span] = []
-    for match in pattern.finditer(_fold_text(text)):
-        spans_.append(match.span())
+    for match in pattern.finditer(_expand_letters(folded)):
+        first, last = match.start(), match.end() - 1
+        spans_.append((first - bisect.bisect(seconds, first), last - bisect.bisect(seconds, last) + 1))
         if len(spans_) == MAX_SPANS:
             break
     return spans_
@@ -81,8 +93,18 @@ def _text_score(text: str, patterns: Iterable[re.Pattern[str]]) -> float:
 
 
 def _fold_text(text: str) -> str:
+    return _expand_letters(_fold_characters(text))
+
+
+def _fold_characters(text: str) -> str:
+    """Return the beginning of a text, with one character for each of its characters."""
     text = text[:MAX_TEXT_CHARS]
     return text.lower() if text.isascii() else text.translate(FOLD_TABLE)
+
+
+def _expand_letters(text: str) -> str:
+    """Return a text with two letters for each double letter."""
+    return text if text.isascii() else DOUBLE_LETTER.sub(lambda match: DOUBLE_LETTERS[match[0]], text)
 
 
 def _compile_terms(terms: Iterable[Term]) -> re.Pattern[str] | None:
