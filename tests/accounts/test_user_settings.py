@@ -13,14 +13,7 @@ from chatsite.errors import InstructionsTooLargeForContextError, InstructionsToo
 from chatsite.models import AnonymousUser, Conversation, Generation, Message, Status, User
 from chatsite.runner.prompt_reports import serialize_prompt_report
 from chatsite.services.accounts import user_settings
-from chatsite.services.chat import (
-    chat_settings,
-    generation_leases,
-    message_tree,
-    messages,
-    prompt_report,
-    reruns,
-)
+from chatsite.services.chat import branch_copies, chat_settings, generation_leases, messages, prompt_report, reruns
 from chatsite.services.chat.chat_settings import ChatSettings
 from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.models import catalog, choice
@@ -177,11 +170,11 @@ def test_shares_and_copies_of_others_hold_nothing_of_them(people: People) -> Non
     answer = begin(people, settings=TUTOR)
     finish()
     leaf = messages.get(people.alice, answer.public_id)
-    copy = message_tree.copy_branch(people.bob, leaf, "Copy", with_prompt_reports=False)
+    copy = branch_copies.copy_branch(people.bob, leaf, "Copy", with_prompt_reports=False)
     copied = db.session.get_one(Message, copy.active_leaf_id)
     assert copied.generation
     assert copied.generation.user_instructions is None
-    own = message_tree.fork_conversation(people.alice, messages.get(people.alice, answer.public_id))
+    own = branch_copies.fork_conversation(people.alice, messages.get(people.alice, answer.public_id))
     fork = db.session.get_one(Message, own.active_leaf_id)
     assert fork.generation
     assert fork.generation.user_instructions == SECRET

@@ -14,6 +14,7 @@ from chatsite.errors import AnswerRunningError, NotFoundError, TemporaryChatErro
 from chatsite.models import Conversation, Generation, Message, Role, Status, User
 from chatsite.services.accounts import users
 from chatsite.services.chat import (
+    branch_copies,
     conversations,
     generation_leases,
     message_pages,
@@ -165,7 +166,7 @@ def test_branch_switch_during_generation_loses_nothing(people: People) -> None:
         lambda: messages.post_message(alice, first.conversation, messages.NewMessage("Two"), limits=LIMITS),
         lambda: messages.edit_question(alice, first.question, messages.NewMessage("Un"), limits=LIMITS),
         lambda: messages.regenerate_answer(alice, first.answer, limits=LIMITS),
-        lambda: message_tree.fork_conversation(alice, edited.answer),
+        lambda: branch_copies.fork_conversation(alice, edited.answer),
     ):
         with pytest.raises(AnswerRunningError):
             change()
@@ -189,7 +190,7 @@ def test_fork_ends_at_message_and_is_independent(people: People) -> None:
     second = ask(alice, first, "Two")
     ask(alice, first, "Three")
     edit(alice, second, "Second")
-    made = message_tree.fork_conversation(alice, messages.get(alice, second.answer.public_id))
+    made = branch_copies.fork_conversation(alice, messages.get(alice, second.answer.public_id))
     assert shown(made) == ["One", "Two"]
     assert [row.status for row in message_pages.page_before(made).messages] == [Status.DONE] * 4
     messages.post_message(alice, made, messages.NewMessage("Four"), limits=LIMITS)
@@ -203,7 +204,7 @@ def test_temporary_chat_cannot_be_forked(people: People) -> None:
     turn.conversation.expires_at = turn.conversation.created_at.replace(year=9000)
     db.session.commit()
     with pytest.raises(TemporaryChatError):
-        message_tree.fork_conversation(people.alice, messages.get(people.alice, turn.answer.public_id))
+        branch_copies.fork_conversation(people.alice, messages.get(people.alice, turn.answer.public_id))
 
 
 def test_first_since_searches_shown_branch_only(people: People) -> None:

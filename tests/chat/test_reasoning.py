@@ -13,10 +13,10 @@ from chatsite.engine.types import Delta, Reasoning, Restarted, Turn
 from chatsite.models import Chunk, Generation, Message, MessageReasoning, Status
 from chatsite.runner.active_answers import ActiveAnswer
 from chatsite.services.chat import (
+    branch_copies,
     generation_leases,
     generation_progress,
     generations,
-    message_tree,
     messages,
     prompt_report,
     reasonings,
@@ -251,7 +251,7 @@ def test_continued_answer_keeps_what_was_thought_before(people: People) -> None:
 
 def test_fork_keeps_reasoning_and_share_does_not_have_it(people: People) -> None:
     answer = answer_with_reasoning(people)
-    fork = message_tree.fork_conversation(people.alice, answer)
+    fork = branch_copies.fork_conversation(people.alice, answer)
     [copied] = db.session.scalars(select(Message).where(Message.id == fork.active_leaf_id))
     assert stored(copied) == (THOUGHT, 3)
     share = shares.create(answer.conversation)

@@ -16,11 +16,11 @@ from chatsite.errors import ConversationNotFoundError, NotTemporaryError, Tempor
 from chatsite.models import Chunk, Conversation, Generation, Message, Status, Undo, User
 from chatsite.services.accounts import users
 from chatsite.services.chat import (
+    branch_copies,
     conversations,
     drafts,
     generation_leases,
     message_pages,
-    message_tree,
     messages,
     temporary,
 )
@@ -103,7 +103,7 @@ def test_actions_leaving_traces_are_rejected(people: People) -> None:
         lambda: conversations.set_archived(people.alice, [name]),
         lambda: conversations.rename(conversation, "Title"),
         lambda: trash.move_to_trash(people.alice, [name]),
-        lambda: message_tree.fork_conversation(people.alice, leaf),
+        lambda: branch_copies.fork_conversation(people.alice, leaf),
     ):
         with pytest.raises(TemporaryChatError):
             refused()

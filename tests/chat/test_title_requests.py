@@ -16,10 +16,10 @@ from chatsite.models import Conversation, Status, TitleRequest, TitleSource, Use
 from chatsite.services import undo
 from chatsite.services.accounts import users
 from chatsite.services.chat import (
+    branch_copies,
     conversations,
     generation_leases,
     generations,
-    message_tree,
     messages,
     reruns,
     title_requests,
@@ -239,7 +239,7 @@ def test_fork_asks_for_nothing(people: People) -> None:
     turn = start(people.alice)
     end_answers()
     claimed = get_claimed()
-    fork = message_tree.fork_conversation(people.alice, messages.get(people.alice, turn.answer.public_id))
+    fork = branch_copies.fork_conversation(people.alice, messages.get(people.alice, turn.answer.public_id))
     title_requests.finish("runner", claimed, "Rainbows")
     assert look(fork)[0] == "By rule"
     assert count_requests() == 0

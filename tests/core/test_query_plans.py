@@ -14,6 +14,7 @@ from chatsite.models import Message, RunnerState, Status, User
 from chatsite.services import undo
 from chatsite.services.accounts import users
 from chatsite.services.chat import (
+    branch_copies,
     chat_settings,
     comparisons,
     conversations,
@@ -140,7 +141,7 @@ def daily_life() -> None:
     message_tree.version_positions([first.question, edited.question, edited.answer, again])
     message_tree.show_branch(first.question)
     ratings.rate(messages.get(alice, again.public_id), ratings.GOOD, "Good")
-    message_tree.fork_conversation(alice, messages.get(alice, again.public_id))
+    branch_copies.fork_conversation(alice, messages.get(alice, again.public_id))
     runners.find_current(5)
     order(alice, first.conversation.public_id)
     look_for(alice)

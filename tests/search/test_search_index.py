@@ -11,14 +11,7 @@ from sqlalchemy import delete, insert, select, text, update
 from chatsite.database import db, utcnow, write_transaction
 from chatsite.models import Conversation, Generation, Message, Role, Status, User
 from chatsite.services.accounts import users
-from chatsite.services.chat import (
-    conversations,
-    generation_leases,
-    generations,
-    message_tree,
-    messages,
-    reruns,
-)
+from chatsite.services.chat import branch_copies, conversations, generation_leases, generations, messages, reruns
 from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.search import indexes, search
 from chatsite.services.search.search import Sort
@@ -134,7 +127,7 @@ def test_merged_user_finds_messages_of_both(people: People) -> None:
 def test_copied_branch_is_indexed_for_both_users(people: People) -> None:
     made = talk(people.alice, "word one", "word two", model="acme")
     leaf = db.session.scalars(select(Message).where(Message.id == made.active_leaf_id)).one()
-    copy = message_tree.copy_branch(people.bob, leaf, "Copy")
+    copy = branch_copies.copy_branch(people.bob, leaf, "Copy")
     assert found(people.bob, "word") == ["word two", "word one"]
     assert found(people.bob, "model:acme") == ["word two"]
     assert search.search(people.bob, "word").messages[0].conversation_id == copy.id

@@ -24,6 +24,7 @@ from chatsite.errors import (
 )
 from chatsite.models import AnonymousUser, Conversation, Generation, Message, Role, Share, Status, User
 from chatsite.services.chat import (
+    branch_copies,
     conversations,
     generation_leases,
     generations,
@@ -318,17 +319,17 @@ def test_shares_of_a_conversation_are_bounded(people: People, monkeypatch: pytes
 
 
 def test_copies_of_a_user_are_bounded(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(message_tree, "COPY_RATE", Rate(3, 3600.0))
+    monkeypatch.setattr(branch_copies, "COPY_RATE", Rate(3, 3600.0))
     conversation = talk(people.alice, "One")
     share = shares.create(conversation)
     leaf = message_tree.ancestors(conversation.active_leaf_id)[0]
     for _ in range(2):
-        message_tree.fork_conversation(people.alice, messages.get_by_id(leaf))
+        branch_copies.fork_conversation(people.alice, messages.get_by_id(leaf))
     shares.copy_for_visitor(people.alice, share.public_id, "first")
     with pytest.raises(TooManyCopiesError):
         shares.copy_for_visitor(people.alice, share.public_id, "second")
     with pytest.raises(TooManyCopiesError):
-        message_tree.fork_conversation(people.alice, messages.get_by_id(leaf))
+        branch_copies.fork_conversation(people.alice, messages.get_by_id(leaf))
     # The same form again makes no copy, so it is answered as before.
     assert shares.copy_for_visitor(people.alice, share.public_id, "first")
     assert shares.copy_for_visitor(people.bob, share.public_id, "first")

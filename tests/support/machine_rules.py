@@ -17,7 +17,14 @@ from chatsite.database import db
 from chatsite.errors import AnswerRunningError
 from chatsite.models import Status
 from chatsite.services.accounts import users
-from chatsite.services.chat import conversations, generation_leases, message_pages, message_tree, messages
+from chatsite.services.chat import (
+    branch_copies,
+    conversations,
+    generation_leases,
+    message_pages,
+    message_tree,
+    messages,
+)
 from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.chat.generations import QueueLimits
 from tests.support.reference_model import ModelConversation, ModelNode, ModelSite
@@ -176,7 +183,7 @@ class ConversationRules(RuleBasedStateMachine):
         if not talk or talk.is_busy:
             return
         node = talk.all_messages[place % len(talk.all_messages)]
-        fork = message_tree.copy_branch(self.get_user(talk.owner), self.get_stored_message(talk, node), "A copy")
+        fork = branch_copies.copy_branch(self.get_user(talk.owner), self.get_stored_message(talk, node), "A copy")
         copy = ModelConversation(fork.public_id, talk.owner, "A copy", next(self.clock))
         end = copy.root
         names = [each.public_id for each in message_pages.page_before(fork, size=1000).messages]

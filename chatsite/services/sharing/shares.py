@@ -22,7 +22,7 @@ from chatsite.errors import (
     TooManySharesError,
 )
 from chatsite.models import AnonymousUser, Conversation, Generation, Message, Role, Share, Status, User, Visitor
-from chatsite.services.chat import conversations, message_pages, message_tree
+from chatsite.services.chat import branch_copies, conversations, message_pages, message_tree
 from chatsite.services.pagination import Page, decode_cursor, encode_cursor
 
 LIST_SIZE = 20
@@ -184,7 +184,7 @@ def copy_for_visitor(user: User, public_id: str, idempotency_key: str = "") -> C
             return conversation
         if len(share.page_end_ids) > MAX_COPIED_PAGES:
             raise ShareTooLongToCopyError
-        conversation = message_tree.copy_branch(
+        conversation = branch_copies.copy_branch(
             user, tx.get_one(Message, share.leaf_id), share.title, with_prompt_reports=False
         )
         conversation.idempotency_key = idempotency_key or None

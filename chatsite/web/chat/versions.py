@@ -8,7 +8,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from chatsite.models import Message, Role
-from chatsite.services.chat import message_tree, messages
+from chatsite.services.chat import branch_copies, message_tree, messages
 from chatsite.web.chat.answer_menus import MenuPage, build_regenerate_menu, requested_regeneration
 from chatsite.web.chat.conversation_views import build_branch
 from chatsite.web.chat.pages import load_page_from
@@ -78,7 +78,7 @@ def fork(public_id: str) -> Response:
     Raises NotFoundError, AnswerRunningError, TemporaryChatError.
     """
     message, user = get_message(public_id), require_user()
-    forked = message_tree.fork_conversation(user, message)
+    forked = branch_copies.fork_conversation(user, message)
     url = url_for("conversations.show", public_id=forked.public_id)
     if htmx_headers().wants_fragment:
         return htmx_response("", redirect=url)
