@@ -11,7 +11,8 @@ from contextlib import ExitStack, contextmanager
 import psutil
 import pytest
 
-from chatsite.web.core.gunicorn_worker import MAX_COLLECTED_HEADER, TimedUnreader, countable_network
+from chatsite.web.core.gunicorn_worker import MAX_COLLECTED_HEADER, countable_network
+from chatsite.web.core.timed_unreader import TimedUnreader
 from tests.reliability.raw_connections import cookie_header, send_unread, site_port
 from tests.support.served_site import HttpVisitor, ServedSite, running_site, wait_until
 

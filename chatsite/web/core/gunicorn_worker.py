@@ -18,22 +18,16 @@ from collections import Counter, deque
 from typing import Any
 
 from gunicorn.http.body import LengthReader
-from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from chatsite.client_addresses import find_network, parse_client_address
+from chatsite.web.core.timed_unreader import RECEIVE_TIMEOUT_SECONDS, TimedUnreader, slow_client_error
 
 # For the header and a body of up to MAX_COLLECTED_BODY bytes. gunicorn bounds each field of a header; this bounds them
 # together, so that no thread ever waits for the rest of one.
 COLLECT_SECONDS = 10.0
 MAX_COLLECTED_HEADER = 64 * 1024
 MAX_COLLECTED_BODY = 16 * 1024
-# What is larger may take so long at the beginning, and longer by what has arrived: a form of 1 MB ends within a minute.
-# Whoever sent much at once may not pause for longer than that.
-BODY_GRACE_SECONDS = 10.0
-MIN_BODY_BYTES_PER_SECOND = 20_000
-MAX_BODY_PAUSE_SECONDS = 60.0
-RECEIVE_TIMEOUT_SECONDS = 30.0
 # How long, and for how many bytes, a client may go on sending after the last response.
 LINGER_SECONDS = 2.0
 MAX_DISCARDED_BYTES = 64 * 1024
@@ -147,7 +141,7 @@ class SlowClientWorker(ThreadWorker):  # type: ignore[misc]
             return bool(super().handle_request(req, conn))
         except TimeoutError as error:
             # gunicorn would log a traceback for each client that does not read.
-            raise _connection_given_up() from error
+            raise slow_client_error() from error
 
     def _has_too_many(self, network: str) -> bool:
         limit = self.max_connections_per_address
@@ -289,43 +283,6 @@ class Connection(TConn):  # type: ignore[misc]
         else:
             self._worker.release(self)
             TConn.close(self)
-
-
-class TimedUnreader(SocketUnreader):  # type: ignore[misc]
-    """Reads a request within BODY_GRACE_SECONDS, and a second more for each MIN_BODY_BYTES_PER_SECOND that arrived.
-
-    `remaining_seconds`, never more than MAX_BODY_PAUSE_SECONDS, is how long it waits for the next bytes.
-
-    Only the time spent waiting for the client counts. Raises ConnectionResetError when it is over.
-    """
-
-    def begin_request(self, collected: bytes) -> None:
-        """Begin with what was collected of a request."""
-        self.unread(collected)
-        self.remaining_seconds = BODY_GRACE_SECONDS
-
-    def chunk(self, size_hint: int | None = None) -> bytes:
-        """Return the next bytes of the client."""
-        if self.remaining_seconds <= 0:
-            raise _connection_given_up()
-        usual_timeout = self.sock.gettimeout()
-        started_at = time.monotonic()
-        try:
-            self.sock.settimeout(min(self.remaining_seconds, usual_timeout or RECEIVE_TIMEOUT_SECONDS))
-            data: bytes = super().chunk(size_hint)
-        except TimeoutError as error:
-            raise _connection_given_up() from error
-        finally:
-            self.remaining_seconds -= time.monotonic() - started_at
-            self.sock.settimeout(usual_timeout)
-        self.remaining_seconds += len(data) / MIN_BODY_BYTES_PER_SECOND
-        self.remaining_seconds = min(self.remaining_seconds, MAX_BODY_PAUSE_SECONDS)
-        return data
-
-
-def _connection_given_up() -> ConnectionResetError:
-    """Return the error for a client that is too slow: to gunicorn one that has gone, which is nothing to log."""
-    return ConnectionResetError(errno.ECONNRESET, "The client is too slow.")
 
 
 def countable_network(client: Any) -> str:

@@ -25,7 +25,7 @@ from chatsite.web.core.slots import SlotLimiter
 # Room for the multipart headers and the other fields of the form.
 FORM_OVERHEAD_BYTES = 1_000_000
 # In each web worker. An upload takes a thread for as long as the network of its user does, which must not be slower
-# than the minimum rate of `chatsite.web.core.gunicorn_worker`.
+# than the minimum rate of `chatsite.web.core.timed_unreader`.
 MAX_UPLOADS = 8
 MAX_UPLOADS_PER_USER = 2
 MAX_UPLOADS_PER_NETWORK = 4
