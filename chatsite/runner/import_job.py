@@ -24,8 +24,8 @@ from chatsite.services.transfer.archives import Upload
 from chatsite.services.transfer.import_leases import ClaimedImport, ImportProgress
 from chatsite.services.transfer.import_merge import ExistingConversation, MergeResult
 from chatsite.services.transfer.import_store import ConversationImporter
-from chatsite.services.transfer.json_records import Record
 from chatsite.services.transfer.message_ordering import ImportedConversation
+from chatsite.services.transfer.records import Record
 
 T = TypeVar("T")
 

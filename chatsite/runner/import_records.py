@@ -14,9 +14,9 @@ from chatsite.services.transfer import import_tags, omissions
 from chatsite.services.transfer.coercion import UNTITLED, parse_datetime, single_line
 from chatsite.services.transfer.formats import detect, native
 from chatsite.services.transfer.import_merge import ExistingConversation, MergeResult
-from chatsite.services.transfer.json_records import Record
 from chatsite.services.transfer.message_ordering import ImportedConversation
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
+from chatsite.services.transfer.records import Record
 
 log = structlog.get_logger()
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from chatsite.services.transfer import message_ordering
 from chatsite.services.transfer.formats import detect
-from chatsite.services.transfer.json_records import Record
 from chatsite.services.transfer.message_ordering import ImportedConversation
+from chatsite.services.transfer.records import Record
 
 Node = tuple[str, dict[str, Any]]
 

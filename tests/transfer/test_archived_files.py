@@ -9,8 +9,8 @@ import pytest
 from chatsite.errors import ChatsiteError, FilesWithoutMessageError
 from chatsite.models import ImportOutcome
 from chatsite.services.transfer.archived_files import ArchivedFiles, parse_names
-from chatsite.services.transfer.json_records import Record
 from chatsite.services.transfer.message_ordering import ImportedConversation
+from chatsite.services.transfer.records import Record
 from tests.conftest import People
 from tests.support import export_samples as samples
 from tests.support import transfer_fixtures as t

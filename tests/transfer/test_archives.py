@@ -14,12 +14,13 @@ from chatsite.errors import (
     ChatsiteError,
     FilesWithoutMessageError,
     NotesWithoutRolesError,
+    PartsWithoutConversationsError,
     UnknownFormatError,
 )
 from chatsite.services.transfer.message_ordering import ImportedConversation
 from tests.support import export_samples as samples
 from tests.support import other_exports
-from tests.support.file_reading import read_file, read_one
+from tests.support.file_reading import read_file
 
 
 def test_archives_in_an_archive_are_opened_once() -> None:
@@ -29,9 +30,10 @@ def test_archives_in_an_archive_are_opened_once() -> None:
         "User Online Activity/Files__hash-0002.zip": samples.zip_files({"a.json": [{"x": 1}]}),
         "report.html": b"<html>Report</html>",
     }
-    talk, other = read_file(samples.zip_files(portal), "portal.zip")
+    talk, other, page = read_file(samples.zip_files(portal), "portal.zip")
     assert isinstance(talk, ImportedConversation)
     assert other == UnknownFormatError()
+    assert page == PartsWithoutConversationsError(count=1, names="report.html")
     # Several exports in one archive.
     claude = samples.zip_files({"conversations.json": [other_exports.make_claude_conversation()]})
     both = read_file(
@@ -64,7 +66,10 @@ def test_files_beside_conversations_are_passed_over() -> None:
             "export\\conversations.json": [other_exports.make_chatgpt_conversation()],
         }
     )
-    assert read_one(archive, "windows.zip").title == "Recetas 1"
+    talk, others = read_file(archive, "windows.zip")
+    assert isinstance(talk, ImportedConversation)
+    assert talk.title == "Recetas 1"
+    assert others == PartsWithoutConversationsError(count=2, names="library_files.json, user.json")
     archive = samples.zip_files(
         {
             "users.json": [{"uuid": "u", "full_name": "N", "email_address": "e"}],
@@ -72,9 +77,10 @@ def test_files_beside_conversations_are_passed_over() -> None:
             "chats/odd.json": [{"x": 1}],
         }
     )
-    talk, odd = read_file(archive, "claude.zip")
+    talk, odd, others = read_file(archive, "claude.zip")
     assert isinstance(talk, ImportedConversation)
     assert odd == UnknownFormatError()
+    assert others == PartsWithoutConversationsError(count=1, names="users.json")
 
 
 def test_every_readable_file_of_a_mixed_archive_is_read() -> None:
@@ -99,7 +105,8 @@ def test_every_readable_file_of_a_mixed_archive_is_read() -> None:
     assert titles == ["Recetas 1", "Poems 1", "note", "Soup", "chat", "lines", "A note"]
     reasons = [each for each in found if isinstance(each, ChatsiteError)]
     beside = FilesWithoutMessageError(count=1, names="photo.png")
-    assert reasons == [UnknownFormatError(), NotesWithoutRolesError(count=1), beside]
+    others = PartsWithoutConversationsError(count=1, names="memories.json")
+    assert reasons == [UnknownFormatError(), NotesWithoutRolesError(count=1), others, beside]
 
 
 def test_damaged_file_of_an_archive_leaves_the_others_readable() -> None:

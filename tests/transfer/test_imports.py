@@ -39,6 +39,7 @@ from chatsite.services.organize import tags
 from chatsite.services.search import search
 from chatsite.services.transfer import archives, import_leases, import_store, imports, json_records
 from chatsite.services.transfer.formats.native import PARTIAL_PREFIX
+from chatsite.services.transfer.records import Record
 from tests.conftest import People
 from tests.support import other_exports
 from tests.support import transfer_fixtures as t
@@ -103,7 +104,9 @@ def test_zip_archive_with_sharded_files_is_imported_in_order(people: People) -> 
         f"conversations-{n:03}.json": [other_exports.make_chatgpt_conversation(n)] for n in (2, 10, 1)
     }
     found = t.import_file(people.alice, zipped({**members, "user.json": {"id": 1}, "chat.html": b"<b>"}), "x.zip")
-    assert [title for title, *_ in t.list_outcomes(found)] == ["Recetas 1", "Recetas 2", "Recetas 10"]
+    # The account in `user.json` has no place here.
+    titles = [title for title, *_ in t.list_outcomes(found)]
+    assert titles == ["Recetas 1", "Recetas 2", "Recetas 10", "Other data"]
     assert found.processed_bytes == found.size_bytes
 
 
@@ -173,7 +176,7 @@ def test_oversized_zip_directory_is_rejected() -> None:
         list(archives.iter_members(archives.Upload(io.BytesIO(held), "x.zip", len(held), 10**9)))
 
 
-def records(text: str | bytes) -> list[json_records.Record]:
+def records(text: str | bytes) -> list[Record]:
     """The records of a text."""
     data = text if isinstance(text, bytes) else text.encode()
     return list(json_records.RecordReader(io.BytesIO(data).read).iter_records())

@@ -9,6 +9,7 @@ from tests.support.record_builders import (
     make_chatgpt_record,
     make_claude_record,
     make_node,
+    make_openwebui_record,
     parse,
 )
 
@@ -139,3 +140,55 @@ def test_kind_that_is_no_text_is_unknown() -> None:
     claude = parse(make_claude_record({"content": [{"type": "text", "text": "x"}, odd]}))
     chatgpt = parse(make_chatgpt_record(make_node("1", None, "user", "x", odd)))
     assert [list_omitted(each) for each in (claude, chatgpt)] == [{"unknown": 1}] * 2
+
+
+def test_ratings_instructions_and_tags_of_librechat_come_in() -> None:
+    answers = [
+        {"messageId": "2", "parentMessageId": "1", "text": "A", "feedback": {"rating": "thumbsUp", "text": "Good"}},
+        {"messageId": "3", "parentMessageId": "1", "text": "B", "feedback": {"rating": "thumbsDown", "tag": {}}},
+        {"messageId": "4", "parentMessageId": "1", "text": "C", "feedback": "x"},
+    ]
+    question = {"messageId": "1", "text": "Q", "isCreatedByUser": True, "feedback": {"rating": "thumbsUp"}}
+    options = {
+        "promptPrefix": "Be brief.",
+        "tags": ["home", 5],
+        "isArchived": True,
+        "updatedAt": "2026-01-02T00:00:00Z",
+    }
+    parsed = parse({"conversationId": "l", "options": options, "messages": [question, *answers]})
+    assert [message.generations for message in parsed.messages] == [
+        [],
+        [{"rating": 1, "rating_note": "Good"}],
+        [{"rating": -1}],
+        [],
+    ]
+    assert (parsed.values["instructions"], parsed.tags) == ("Be brief.", ["home"])
+    assert parsed.values["archived_at"] == parsed.updated_at
+
+
+def test_what_tools_of_librechat_made_is_named_and_counted() -> None:
+    made = [{"filename": "chart.png", "type": "image/png"}, {"type": "web_search", "web_search": {}}]
+    messages = [
+        {"messageId": "1", "text": "Q", "isCreatedByUser": True},
+        {"messageId": "2", "parentMessageId": "1", "text": "A", "attachments": made, "plugins": [{}, {}]},
+        {"messageId": "3", "parentMessageId": "2", "text": "B", "plugin": {"latest": "x"}},
+    ]
+    parsed = parse({"conversationId": "l", "messages": messages})
+    assert list_texts(parsed) == ["Q", "A\n\n[image: chart.png]", "B"]
+    assert list_omitted(parsed) == {"image": 1, "tool_call": 3}
+
+
+def test_summary_of_claude_is_counted() -> None:
+    parsed = [parse(make_claude_record({"text": "Q"}, summary=summary)) for summary in ("They spoke.", "", " ", None)]
+    assert [list_omitted(each) for each in parsed] == [{"summary": 1}, {}, {}, {}]
+
+
+def test_options_and_files_of_a_chat_of_open_webui_come_in_or_are_counted() -> None:
+    params = {"temperature": 0.2, "top_p": 5, "num_predict": 300, "seed": 7, "mirostat": 1, "system": "Be brief."}
+    files = [{"id": "f1", "name": "a.pdf"}, {"id": "f2", "type": "collection", "name": "Manuals"}]
+    question = {"content": "Q", "files": files[:1], "merged": {"status": True, "content": "Both say yes."}}
+    parsed = parse(make_openwebui_record(question, {"content": "A"}, chat={"params": params, "files": files}))
+    assert parsed.values["generation_options"] == {"temperature": 0.2, "max_new_tokens": 300, "seed": 7}
+    assert parsed.values["instructions"] == "Be brief."
+    assert list_omitted(parsed) == {"file": 1, "unknown": 2}
+    assert parse(make_openwebui_record({"content": "Q"})).values["generation_options"] is None

@@ -10,6 +10,7 @@ import pytest
 from chatsite.database import WriteSession
 from chatsite.errors import (
     NotesWithoutRolesError,
+    PartsWithoutConversationsError,
     RecordDamagedError,
     RecordTooDeepError,
     RecordTooLargeError,
@@ -47,7 +48,9 @@ def test_old_deepseek_messages_have_roles_by_their_place() -> None:
 
 
 def test_grok_conversations_are_read_from_their_list() -> None:
-    talk = read_one(samples.grok_export(), "prod-grok-backend.json")
+    talk, others = read_file(samples.grok_export(), "prod-grok-backend.json")
+    assert others == PartsWithoutConversationsError(count=2, names="projects (1), media_posts (1)")
+    assert isinstance(talk, ImportedConversation)
     assert (talk.title, talk.import_source_id, talk.values["pinned"]) == ("Moon", "grok:g1", True)
     assert shown(talk) == [("user", "How far is the moon?"), ("assistant", "384,400 km.\n\n[image]")]
     assert [(message.parent_key, message.text) for message in talk.messages][1] == ("r1", "Far.")
@@ -59,7 +62,11 @@ def test_grok_conversations_are_read_from_their_list() -> None:
             "ttl/30d/export_data/u/prod-grok-backend.json": samples.grok_export(),
         }
     )
-    assert shown(read_one(archive, "grok.zip")) == shown(talk)
+    again, others = read_file(archive, "grok.zip")
+    assert isinstance(again, ImportedConversation)
+    assert shown(again) == shown(talk)
+    names = "projects (1), media_posts (1), prod-mc-billing.json"
+    assert others == PartsWithoutConversationsError(count=3, names=names)
 
 
 @pytest.mark.parametrize("key", ["conversations", "data"])
@@ -317,9 +324,10 @@ def test_conversations_without_ids_are_known_again(people: People) -> None:
     del deepseek["id"], grok["conversations"][0]["conversation"]["id"], librechat["conversationId"]
     archive = samples.zip_files({"deepseek.json": [deepseek], "grok.json": grok, "librechat.json": librechat})
     first = t.import_file(people.alice, archive, "all.zip")
-    assert (first.imported_count, first.skipped_count) == (3, 0)
+    # What Grok has besides its conversations is named.
+    assert (first.imported_count, first.skipped_count) == (3, 1)
     second = t.import_file(people.alice, archive, "all.zip")
-    assert (second.imported_count, second.duplicate_count, second.skipped_count) == (0, 3, 0)
+    assert (second.imported_count, second.duplicate_count, second.skipped_count) == (0, 3, 1)
 
 
 @ONE_DATABASE
@@ -336,8 +344,8 @@ def test_second_import_of_any_format_changes_nothing(people: People) -> None:
     }
     archive = samples.zip_files(files)
     first = t.import_file(people.alice, archive, "all.zip")
-    assert (first.imported_count, first.skipped_count) == (len(files), 0)
+    assert (first.imported_count, first.skipped_count) == (len(files), 1)
     exported = t.export_native(people.alice)
     second = t.import_file(people.alice, archive, "all.zip")
-    assert (second.imported_count, second.duplicate_count, second.skipped_count) == (0, len(files), 0)
+    assert (second.imported_count, second.duplicate_count, second.skipped_count) == (0, len(files), 1)
     assert t.export_native(people.alice) == exported

@@ -17,7 +17,7 @@ from chatsite.errors import NothingWrittenError
 from chatsite.models import Conversation, ImportOutcome, Persona, Role, Tag, User
 from chatsite.services.transfer import imports, message_ordering
 from chatsite.services.transfer.formats import detect
-from chatsite.services.transfer.json_records import Record
+from chatsite.services.transfer.records import Record
 from tests.conftest import People
 from tests.support import transfer_fixtures as t
 from tests.support.product_readers import READERS, Seen

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from chatsite.services.transfer.coercion import as_dict, single_line
-from chatsite.services.transfer.json_records import Record, RecordKind
+from chatsite.services.transfer.records import Record, RecordKind
 
 # ChatGPT's archive calls a file by its id and its name, or by its id alone; then this list has the names.
 NAMES_FILE = "conversation_asset_file_names.json"

@@ -33,8 +33,12 @@ MAX_DIRECTORY_BYTES = 8 * 1024 * 1024
 # JSON of conversations shrinks to about a tenth; a file that shrinks to a two-hundredth is a zip bomb.
 MAX_COMPRESSION_RATIO = 200
 MIN_SUSPICIOUS_BYTES = 10_000_000
+# What says more about the conversations, in the exports of ChatGPT and Claude. It is read before them.
+DETAILS_FILE = re.compile(
+    r"(?:.*/)?(?:message_feedback\.json|projects\.json|projects/[^/]*\.json)", re.IGNORECASE | re.DOTALL
+)
 # The files with conversations in the exports of ChatGPT, Claude, DeepSeek and Grok, and in the archive of OpenAI's
-# privacy portal, which has archives of conversations among archives of other things. They are read first.
+# privacy portal, which has archives of conversations among archives of other things. They come first of the others.
 CONVERSATIONS_FILE = re.compile(
     r"(?:.*/)?(?:conversations(?:[-_ ]?\d{1,6})?|prod-grok-backend)\.json", re.IGNORECASE | re.DOTALL
 )
@@ -43,7 +47,7 @@ CONVERSATIONS_ARCHIVE = re.compile(r"(?:.*/)?conversations[^/]*\.zip", re.IGNORE
 READABLE_FILE = re.compile(r"(?!__MACOSX/|(?:.*/)?\.).*\.(?:jsonl?|md|markdown|txt|zip)", re.IGNORECASE | re.DOTALL)
 # The beginning of a web page is read to say what to do instead.
 WEB_PAGE = re.compile(r"(?!__MACOSX/|(?:.*/)?\.).*\.html", re.IGNORECASE | re.DOTALL)
-READING_ORDER = (CONVERSATIONS_FILE, CONVERSATIONS_ARCHIVE, READABLE_FILE, WEB_PAGE)
+READING_ORDER = (DETAILS_FILE, CONVERSATIONS_FILE, CONVERSATIONS_ARCHIVE, READABLE_FILE, WEB_PAGE)
 COPY_BYTES = 1024 * 1024
 
 

@@ -24,17 +24,19 @@ from chatsite.errors import (
     UnreadableError,
     gettext_noop,
 )
-from chatsite.services.transfer import archives, record_groups
+from chatsite.services.transfer import archived_files, archives, record_groups
+from chatsite.services.transfer.archived_details import ArchivedDetails, shorten_list
 from chatsite.services.transfer.archived_files import ArchivedFiles
 from chatsite.services.transfer.archives import ArchiveMember, Upload
 from chatsite.services.transfer.formats import detect, markdown_notes, products
-from chatsite.services.transfer.json_records import MAX_RECORD_BYTES, Record, RecordKind, RecordReader
+from chatsite.services.transfer.json_records import MAX_RECORD_BYTES, RecordReader
+from chatsite.services.transfer.records import Record, RecordKind
 
 # After so many records of an unknown kind, a file counts as unknown, or the others are only counted.
 MAX_UNKNOWN_RECORDS = 20
-# Of the files that belong to no message, so many are named.
-MAX_NAMED_FILES = 20
 FILES_TITLE = gettext_noop("Pictures and files")
+# The length of an empty list or object with a line end.
+MAX_EMPTY_BYTES = 4
 
 
 def iter_records(upload: Upload) -> Iterator[Record]:
@@ -46,13 +48,16 @@ def iter_records(upload: Upload) -> Iterator[Record]:
     is_anything_found = False
     other_notes = 0
     files_beside: list[ArchivedFiles] = []
+    details = ArchivedDetails()
     for member in archives.iter_members(upload):
+        taken_before = details.taken_count
         try:
-            for record in _iter_member_records(member, upload.on_read):
+            for record in _iter_member_records(member, upload.on_read, details):
                 if member.beside not in files_beside:
                     files_beside.append(member.beside)
                 is_anything_found = True
                 member.beside.name_files_of(record)
+                details.complete(record)
                 offset = member.start + member.share * min(record.end_offset / max(member.size_bytes, 1), 1)
                 yield replace(record, end_offset=int(upload.size_bytes * offset))
         except ArchiveBombError:
@@ -64,11 +69,24 @@ def iter_records(upload: Upload) -> Iterator[Record]:
             if member.is_only_file:
                 raise
             refusals.append((member, error))
+            if isinstance(error, NoConversationsInFileError | NotJsonError) and details.taken_count == taken_before:
+                _note_other_file(member, details)
     if not is_anything_found:
         raise _find_main_reason(refusals, other_notes)
+    yield from details.iter_personas()
     yield from _refusal_records(refusals, other_notes, upload.size_bytes)
+    for title, reason in details.iter_left_out():
+        yield Record("", {}, upload.size_bytes, reason, title=title)
     if unused := [name for files in files_beside for name in files.list_unused()]:
-        yield Record("", {}, upload.size_bytes, _describe_unused(unused), title=FILES_TITLE)
+        unused_error = FilesWithoutMessageError(count=len(unused), names=shorten_list(unused))
+        yield Record("", {}, upload.size_bytes, unused_error, title=FILES_TITLE)
+
+
+def _note_other_file(member: ArchiveMember, details: ArchivedDetails) -> None:
+    """Note that a file has no conversations, unless nothing in it is lost."""
+    name = member.name.rpartition("/")[2]
+    if name != archived_files.NAMES_FILE and member.size_bytes > MAX_EMPTY_BYTES:
+        details.add_other_part(name)
 
 
 def _find_main_reason(refusals: list[tuple[ArchiveMember, UnreadableError]], other_notes: int) -> UnreadableError:
@@ -98,13 +116,10 @@ def _refusal_records(
         yield Record("", {}, size_bytes, NotesWithoutRolesError(count=other_notes), title="Markdown")
 
 
-def _describe_unused(names: list[str]) -> UnreadableError:
-    shown = ", ".join(names[:MAX_NAMED_FILES])
-    return FilesWithoutMessageError(count=len(names), names=f"{shown}, …" if len(names) > MAX_NAMED_FILES else shown)
-
-
-def _iter_member_records(member: ArchiveMember, on_read: Callable[[], None]) -> Iterator[Record]:
-    """Yield the records of one file. Raises UnreadableError if it has none that is known."""
+def _iter_member_records(
+    member: ArchiveMember, on_read: Callable[[], None], details: ArchivedDetails
+) -> Iterator[Record]:
+    """Yield the records of one file, and give `details` what else it has. Raises UnreadableError if none is known."""
     first_bytes = member.read(products.PROBE_BYTES)
     on_read()
     if refusal := products.find_refusal(member.name, first_bytes):
@@ -112,8 +127,11 @@ def _iter_member_records(member: ArchiveMember, on_read: Callable[[], None]) -> 
     read = _reader(first_bytes, member.read, on_read)
     if _is_json(first_bytes):
         title = _file_title(member.name)
-        records = record_groups.group_messages(RecordReader(read).iter_records(), title)
+        reader = RecordReader(read)
+        records = record_groups.group_messages(details.take_from(reader.iter_records()), title)
         yield from _limit_unknown(records, member.name, first_bytes)
+        for name in reader.list_passed_over():
+            details.add_other_part(name)
     elif member.name.lower().endswith(markdown_notes.MARKDOWN_SUFFIXES):
         yield _read_note(member, read)
     else:
@@ -161,7 +179,7 @@ def _limit_unknown(records: Iterator[Record], path: str, first_bytes: bytes) -> 
                 break
     if held and not is_any_known:
         yield from _refuse(held, path, first_bytes)
-    elif not is_any_known and (refusal := products.find_other_file(path)):
+    elif not is_any_known and (refusal := products.find_other_file(path) or products.find_unsupported(first_bytes)):
         raise refusal
     elif unknown_count > MAX_UNKNOWN_RECORDS:
         count = unknown_count - MAX_UNKNOWN_RECORDS

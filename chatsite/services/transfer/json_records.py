@@ -7,25 +7,15 @@ one began. Nothing here is recursive, so depth does no harm, and records that ar
 
 from __future__ import annotations
 
-import enum
-import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
-from chatsite.errors import (
-    NewerVersionError,
-    NotJsonError,
-    RecordDamagedError,
-    RecordTooDeepError,
-    RecordTooLargeError,
-    UnreadableError,
-)
-from chatsite.services.transfer import deep_json
-from chatsite.services.transfer.coercion import single_line
-from chatsite.services.transfer.export_json import FORMAT, VERSION
+from chatsite.errors import RecordDamagedError, RecordTooDeepError, RecordTooLargeError, UnreadableError
+from chatsite.services.transfer import deep_json, json_syntax
 from chatsite.services.transfer.formats import message_lists
+from chatsite.services.transfer.records import Record
 
 CHUNK_BYTES = 1024 * 1024
 MAX_RECORD_BYTES = 32 * 1024 * 1024
@@ -36,44 +26,10 @@ NESTED_MESSAGE = re.compile(rb'"(?:conversationId|messageId)"')
 # Each array and object takes some sixty bytes of memory, even if it is two bytes of the file.
 MAX_BRACKETS = 1_000_000
 MAX_RESYNCS = 100
+MAX_OTHER_LISTS = 20
 PROBE_BYTES = 400
 # Names of a list of conversations in the top-level object, in exports of Grok, Qwen and Chatbot UI, and of converters.
 LIST_NAMES = {"conversations", "chats", "data", "items", "history"}
-
-
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{}]', re.DOTALL)
-_STRING_END = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_STRING = rb'"(?:[^"\\]++|\\.){0,200}+"'
-_VALUE = rb"(?:" + _STRING + rb'|[^\s",\[\]{}]{1,40})'
-_RECORD_START = re.compile(rb"\{\s*(" + _STRING + rb")\s*:\s*" + _VALUE + rb"\s*,\s*(" + _STRING + rb")\s*:", re.DOTALL)
-_TITLE = re.compile(rb'"(?:title|name)"\s*:\s*(' + _STRING + rb")")
-_VERSION = re.compile(rb'"version"\s*:\s*(\d{1,9})')
-
-
-class RecordKind(enum.StrEnum):
-    """What a record is that was made of a whole file, or of several records of it."""
-
-    NOTE = "note"
-    MESSAGES = "messages"
-    SILLYTAVERN = "sillytavern"
-    GEMINI = "gemini"
-
-
-@dataclass(frozen=True)
-class Record:
-    """An object of the file, or the `error` why it cannot be read.
-
-    `array_name` is the key of its array in this site's own format, and empty in all others. `end_offset` is the number
-    of bytes of the file up to its end, and `title` the likely title of a record with an error. An object that is in the
-    file as it is has no `kind`.
-    """
-
-    array_name: str
-    value: dict[str, Any]
-    end_offset: int
-    error: UnreadableError | None = None
-    title: str | None = None
-    kind: RecordKind | None = None
 
 
 class RecordReader:
@@ -96,6 +52,8 @@ class RecordReader:
         self._bracket_count, self._deepest = 0, 0
         self._record_pattern: re.Pattern[bytes] | None = None
         self._damaged_count = 0
+        # How many objects of other lists of the top-level object were passed over, by the name of the list.
+        self._passed_over: Counter[str] = Counter()
 
     def iter_records(self) -> Iterator[Record]:
         """Yield all records.
@@ -128,19 +86,19 @@ class RecordReader:
         while len(self._data.lstrip()) < PROBE_BYTES and self._read_more():
             continue
         first_bytes = self._data.removeprefix(b"\xef\xbb\xbf").lstrip()[:PROBE_BYTES]
-        self._record_depth = _find_record_depth(first_bytes)
+        self._record_depth = json_syntax.find_record_depth(first_bytes)
         self._is_native = self._record_depth == 2
         return bool(self._data)
 
     def _next_token(self) -> re.Match[bytes] | None:
         """Return the next string or bracket; None if more bytes have to be read for it."""
         if self._in_string:
-            end = _STRING_END.match(self._data, self._position)
+            end = json_syntax.STRING_END.match(self._data, self._position)
             if end is None:
-                self._position = _end_before_escape(self._data)
+                self._position = json_syntax.end_before_escape(self._data)
                 return None
             self._position, self._in_string = end.end(), False
-        token = _TOKEN.search(self._data, self._position)
+        token = json_syntax.TOKEN.search(self._data, self._position)
         if token is None or token[0] == b'"':
             self._position = token.start() if token else len(self._data)
             return None
@@ -178,9 +136,23 @@ class RecordReader:
             self._record_start, self._bracket_count, self._deepest = token.start(), 0, 0
         elif token[0] == b"{" and self._record_depth == 0 and self._record_start is not None and self._is_in_list():
             self._element_start = token.start()
+        elif token[0] == b"{" and self._depth == 2 and self._outer_bracket == b"[":
+            self._note_other_list()
         self._depth += 1
         self._bracket_count += 1
         self._deepest = max(self._deepest, self._depth)
+
+    def _note_other_list(self) -> None:
+        if self._array_name in self._passed_over or len(self._passed_over) < MAX_OTHER_LISTS:
+            self._passed_over[self._array_name] += 1
+
+    def list_passed_over(self) -> list[str]:
+        """Return the lists of a file that stand beside its list of conversations, each with its length.
+
+        Call it when all records are read. Lists of a conversation are a matter of its parser.
+        """
+        is_wrapped = self._record_depth == 2 and not self._is_native
+        return [f"{name} ({count})" for name, count in self._passed_over.items()] if is_wrapped else []
 
     def _starts_record(self) -> bool:
         """Return whether the object that begins here is a record."""
@@ -208,7 +180,7 @@ class RecordReader:
         except (ValueError, RecursionError):
             return self._damaged_record()
         self._record_start = None
-        self._record_pattern = self._record_pattern or _record_start_pattern(raw)
+        self._record_pattern = self._record_pattern or json_syntax.record_start_pattern(raw)
         return Record(self._array_name if self._is_native else "", value, self._dropped_bytes + self._position)
 
     def _enter_list(self, element_start: int) -> None:
@@ -225,7 +197,7 @@ class RecordReader:
         if self._bracket_count > MAX_BRACKETS or self._deepest > MAX_NESTED_DEPTH:
             raise RecordTooDeepError
         if self._deepest <= MAX_DEPTH:
-            return _parse_object(raw)
+            return json_syntax.parse_object(raw)
         if not NESTED_MESSAGE.search(raw[:PROBE_BYTES]):
             raise RecordTooDeepError
         return deep_json.parse_object(raw.decode("utf-8", "replace"))
@@ -249,7 +221,7 @@ class RecordReader:
             self._record_start = self._element_start = None
             yield self._failed_record(raw, RecordTooLargeError())
         self._in_string = self._in_string or self._position < len(self._data)
-        self._position = _end_before_escape(self._data)
+        self._position = json_syntax.end_before_escape(self._data)
 
     def _damaged_record(self) -> Record:
         """Return the current record as damaged, and continue where the next one seems to begin within it."""
@@ -268,61 +240,11 @@ class RecordReader:
         return pattern.search(raw, 1) if pattern else None
 
     def _failed_record(self, raw: bytes, error: UnreadableError) -> Record:
-        return Record("", {}, self._dropped_bytes + self._position, error, _find_title(raw))
-
-
-def _find_record_depth(first_bytes: bytes) -> int:
-    """Return how deep the records of a file lie, by its first bytes. Raises NotJsonError or NewerVersionError."""
-    if first_bytes[:1] == b"[":
-        return 1
-    if first_bytes[:1] != b"{":
-        raise NotJsonError
-    if FORMAT.encode() not in first_bytes:
-        return 0
-    version = _VERSION.search(first_bytes)
-    if version and int(version[1]) > VERSION:
-        raise NewerVersionError
-    return 2
-
-
-def _end_before_escape(data: bytes) -> int:
-    """Return the length of the data, without a final backslash that escapes the next character."""
-    backslashes = len(data) - len(data.rstrip(b"\\"))
-    return len(data) - backslashes % 2
-
-
-def _parse_object(raw: bytes) -> dict[str, Any]:
-    value = json.loads(raw.decode("utf-8", "replace"), parse_constant=_reject_constant)
-    if not isinstance(value, dict):
-        raise ValueError
-    return value
+        return Record("", {}, self._dropped_bytes + self._position, error, json_syntax.find_title(raw))
 
 
 def _is_message(raw: bytes) -> bool:
     try:
-        return message_lists.is_message(_parse_object(raw))
+        return message_lists.is_message(json_syntax.parse_object(raw))
     except (ValueError, RecursionError):
         return False
-
-
-def _reject_constant(constant: str) -> NoReturn:
-    raise ValueError(constant)
-
-
-def _record_start_pattern(raw: bytes) -> re.Pattern[bytes] | None:
-    """Return a pattern for the beginning of this file's records: their first two keys. None without two keys."""
-    match = _RECORD_START.match(raw)
-    if match is None:
-        return None
-    first, second = re.escape(match[1]), re.escape(match[2])
-    return re.compile(rb"\{\s*" + first + rb"\s*:\s*" + _VALUE + rb"\s*,\s*" + second + rb"\s*:", re.DOTALL)
-
-
-def _find_title(raw: bytes) -> str | None:
-    match = _TITLE.search(raw[:CHUNK_BYTES])
-    if match is None:
-        return None
-    try:
-        return single_line(json.loads(match[1].decode("utf-8", "replace")), 120)
-    except ValueError:
-        return None

@@ -20,6 +20,7 @@ class OmittedKind(enum.StrEnum):
     TOOL_CALL = "tool_call"
     THOUGHTS = "thoughts"
     HIDDEN = "hidden"
+    SUMMARY = "summary"
     UNKNOWN = "unknown"
     # Messages of a conversation that is here already, between two of its messages.
     BETWEEN = "between"

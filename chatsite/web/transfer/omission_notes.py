@@ -9,7 +9,7 @@ from flask_babel import gettext, ngettext
 from chatsite.services.transfer.omissions import OmittedKind
 
 NAMED_KINDS = (OmittedKind.IMAGE, OmittedKind.FILE, OmittedKind.RECORDING)
-UNSPOKEN_KINDS = (OmittedKind.TOOL_CALL, OmittedKind.THOUGHTS, OmittedKind.HIDDEN)
+UNSPOKEN_KINDS = (OmittedKind.TOOL_CALL, OmittedKind.THOUGHTS, OmittedKind.HIDDEN, OmittedKind.SUMMARY)
 
 
 def describe_omitted(omitted: Mapping[str, int]) -> list[str]:
@@ -55,5 +55,6 @@ def _describe_count(kind: OmittedKind, count: int) -> str:
         OmittedKind.TOOL_CALL: ngettext("%(num)s tool call", "%(num)s tool calls", count),
         OmittedKind.THOUGHTS: ngettext("%(num)s reasoning step", "%(num)s reasoning steps", count),
         OmittedKind.HIDDEN: ngettext("%(num)s hidden message", "%(num)s hidden messages", count),
+        OmittedKind.SUMMARY: ngettext("%(num)s summary", "%(num)s summaries", count),
     }
     return str(descriptions[kind])

@@ -21,6 +21,7 @@ from chatsite.services.transfer.coercion import (
 from chatsite.services.transfer.formats import canvas, chatgpt_text, markup
 from chatsite.services.transfer.formats.chatgpt_reasoning import REASONING_TYPE, attach_reasoning
 from chatsite.services.transfer.formats.documents import Document, resolve_documents
+from chatsite.services.transfer.formats.feedback import parse_feedback
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
@@ -97,7 +98,7 @@ class _NodeParser:
             text=text,
             created_at=parse_datetime(message.get("create_time")),
             import_source_id=external_id(message.get("id")) or external_id(key),
-            generations=[{"model": model}] if model and role is Role.ASSISTANT else [],
+            generations=_parse_generations(message, model) if role is Role.ASSISTANT else [],
         )
 
     def _role_and_text(self, message: Mapping[str, Any], documents: Mapping[str, Document]) -> tuple[Role | None, str]:
@@ -131,6 +132,15 @@ class _NodeParser:
             omitted = OMITTED_CONTENT_TYPES.get(str(kind), OmittedKind.UNKNOWN)
             self.omitted[omitted] += any(value for key, value in content.items() if key != "content_type")
         return ""
+
+
+def _parse_generations(message: Mapping[str, Any], model: str | None) -> list[dict[str, Any]]:
+    """Return the generation of an answer with its model and rating, if one of them is known.
+
+    The archive has the ratings in another file; `archived_details` puts them where they belong.
+    """
+    values = ({"model": model} if model else {}) | parse_feedback(message.get("feedback"))
+    return [values] if values else []
 
 
 def _content(message: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from chatsite.services.transfer.coercion import (
     conversation_title,
     external_id,
     parse_datetime,
+    parse_instructions,
     single_line,
 )
 from chatsite.services.transfer.formats import artifacts
@@ -64,6 +65,8 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
     current_key = message_ordering.nearest_kept_key(parsed, external_id(record.get("current_leaf_message_uuid")))
     messages = message_ordering.parents_first(parsed)
     omissions.require_messages(messages, omitted)
+    omitted[OmittedKind.SUMMARY] += bool(single_line(record.get("summary"), 1))
+    project = as_dict(record.get("project"))
     created_at = parse_datetime(record.get("created_at"))
     source_id = external_id(record.get("uuid")) or message_ordering.derive_source_id(messages, created_at)
     return ImportedConversation(
@@ -73,8 +76,11 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
         messages=message_ordering.with_one_active_version(messages, current_key or messages[-1].source_key),
         created_at=created_at,
         updated_at=parse_datetime(record.get("updated_at")),
-        values={"pinned": record.get("is_starred") is True},
-        tags=_project_tags(as_dict(record.get("project"))),
+        values={
+            "pinned": record.get("is_starred") is True,
+            "instructions": parse_instructions(project.get("prompt_template")),
+        },
+        tags=_project_tags(project),
         omitted=omitted,
     )
 

@@ -22,8 +22,8 @@ from chatsite.services.transfer.formats import (
     qwen,
     sillytavern,
 )
-from chatsite.services.transfer.json_records import Record, RecordKind
 from chatsite.services.transfer.message_ordering import ImportedConversation
+from chatsite.services.transfer.records import Record, RecordKind
 
 Parser = Callable[[Mapping[str, Any]], ImportedConversation]
 

@@ -17,14 +17,17 @@ from chatsite.services.transfer.coercion import (
     conversation_title,
     external_id,
     parse_datetime,
+    parse_instructions,
     single_line,
 )
 from chatsite.services.transfer.formats.attachments import mention_attachment, mention_image
+from chatsite.services.transfer.formats.feedback import parse_feedback
 from chatsite.services.transfer.formats.reasoning import keep_reasoning
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
 MAX_MESSAGES = 50_000
+MAX_TAGS = 100
 REASONING_PART = "think"
 OMITTED_PARTS = {"tool_call": OmittedKind.TOOL_CALL}
 IMAGE_PARTS = {"image_file", "image_url"}
@@ -47,6 +50,7 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
         messages.append(_parse_message(each, keys, omitted, model=model))
     ordered = message_ordering.parents_first(message_ordering.sort_by_time(messages))
     created_at = parse_datetime(record.get("createdAt") or options.get("createdAt"))
+    updated_at = parse_datetime(record.get("updatedAt") or options.get("updatedAt"))
     source_id = external_id(record.get("conversationId")) or message_ordering.derive_source_id(ordered, created_at)
     return ImportedConversation(
         import_source_id=f"librechat:{source_id}",
@@ -54,7 +58,12 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
         title=conversation_title(record.get("title") or options.get("title")),
         messages=message_ordering.with_one_active_version(ordered, ordered[-1].source_key if ordered else None),
         created_at=created_at,
-        updated_at=parse_datetime(record.get("updatedAt") or options.get("updatedAt")),
+        updated_at=updated_at,
+        values={
+            "archived_at": updated_at if options.get("isArchived") is True else None,
+            "instructions": parse_instructions(options.get("promptPrefix") or options.get("system")),
+        },
+        tags=_parse_tags(record.get("tags") or options.get("tags")),
         omitted=omitted,
     )
 
@@ -95,9 +104,19 @@ def _parse_message(
         text=text,
         created_at=parse_datetime(record.get("createdAt")),
         import_source_id=external_id(record.get("messageId")),
-        generations=[{"model": model}] if model and role is Role.ASSISTANT else [],
+        generations=_parse_generations(record, model) if role is Role.ASSISTANT else [],
         reasoning=keep_reasoning(thoughts, omitted, has_answer=bool(text) and role is Role.ASSISTANT),
     )
+
+
+def _parse_generations(record: Mapping[str, Any], model: str | None) -> list[dict[str, Any]]:
+    """Return the generation of an answer with its model and rating, if one of them is known."""
+    values = ({"model": model} if model else {}) | parse_feedback(record.get("feedback"))
+    return [values] if values else []
+
+
+def _parse_tags(tags: object) -> list[str]:
+    return [tag for each in as_list(tags)[:MAX_TAGS] if (tag := single_line(each, 40))]
 
 
 def _part_text(part: Mapping[str, Any], key: str) -> object:
@@ -121,6 +140,9 @@ def _message_text(record: Mapping[str, Any], omitted: Omissions) -> str:
         elif kind == "text" and not text:
             value = _part_text(part, "text")
             written.append(value if isinstance(value, str) else "")
-    for file in map(as_dict, as_list(record.get("files"))):
+    # A tool attaches the files that it made, and results that have no name.
+    made = [file for file in map(as_dict, as_list(record.get("attachments"))) if file.get("filename")]
+    for file in [*map(as_dict, as_list(record.get("files"))), *made]:
         written.append(mention_attachment(file.get("filename"), omitted, media_type=file.get("type")))
+    omitted[OmittedKind.TOOL_CALL] += len(as_list(record.get("plugins"))) or bool(record.get("plugin"))
     return clean_message_text("\n\n".join(filter(None, written)))

@@ -137,11 +137,11 @@ def _parse_settings(record: Mapping[str, Any]) -> dict[str, Any]:
         "preset": preset if preset in list(Preset) else None,
         "persona": single_line(record.get("persona"), MAX_PERSONA_NAME_CHARS),
         "instructions": _limited_text(record.get("instructions"), MAX_INSTRUCTIONS_CHARS),
-        "generation_options": _parse_options(as_dict(record.get("numbers"))),
+        "generation_options": parse_options(as_dict(record.get("numbers"))),
     }
 
 
-def _parse_options(values: Mapping[str, Any]) -> dict[str, float] | None:
+def parse_options(values: Mapping[str, Any]) -> dict[str, float] | None:
     """Return the generation options that exist and are within their bounds; None if there are none."""
     options = {}
     for key, value in values.items():

@@ -11,7 +11,6 @@ from chatsite.services.chat.comparisons import MAX_COMPARED
 from chatsite.services.transfer import message_ordering, omissions
 from chatsite.services.transfer.coercion import (
     as_dict,
-    as_int,
     as_list,
     clean_message_text,
     conversation_title,
@@ -20,7 +19,8 @@ from chatsite.services.transfer.coercion import (
     parse_instructions,
     single_line,
 )
-from chatsite.services.transfer.formats import openwebui_text
+from chatsite.services.transfer.formats import model_options, openwebui_text
+from chatsite.services.transfer.formats.feedback import parse_feedback
 from chatsite.services.transfer.formats.reasoning import keep_reasoning
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
@@ -28,7 +28,6 @@ from chatsite.services.transfer.omissions import Omissions, OmittedKind
 ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT}
 MAX_TAGS = 100
 MAX_ERROR_CHARS = 2000
-MAX_RATING_NOTE_CHARS = 500
 
 
 def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
@@ -40,8 +39,10 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
     history = as_dict(chat.get("history"))
     if not chat:
         raise NoConversationError
+    params = as_dict(chat.get("params"))
     omitted = Omissions()
     parsed = _parse_messages(chat, history, omitted)
+    omitted[OmittedKind.UNKNOWN] += _count_files_of_chat(chat, history)
     current_key = message_ordering.nearest_kept_key(parsed, external_id(history.get("currentId")))
     messages = message_ordering.parents_first(message_ordering.sort_by_time(parsed))
     omissions.require_messages(messages, omitted)
@@ -63,7 +64,8 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
         values={
             "pinned": record.get("pinned") is True,
             "archived_at": updated_at if record.get("archived") is True else None,
-            "instructions": parse_instructions(as_dict(chat.get("params")).get("system") or chat.get("system")),
+            "instructions": parse_instructions(params.get("system") or chat.get("system")),
+            "generation_options": model_options.parse_options(params),
         },
         tags=_parse_tags(record),
         omitted=omitted,
@@ -77,6 +79,17 @@ def _parse_tags(record: Mapping[str, Any]) -> list[str]:
     folder_name = single_line(as_dict(record.get("folder")).get("name"), 40)
     tags.append(folder_name or (f"Open WebUI folder {folder_id[-6:]}" if folder_id else None))
     return [tag for tag in tags if tag]
+
+
+def _count_files_of_chat(chat: Mapping[str, Any], history: Mapping[str, Any]) -> int:
+    """Count the files and collections that a whole conversation has and none of its messages names."""
+    messages = map(as_dict, [*as_dict(history.get("messages")).values(), *as_list(chat.get("messages"))])
+    named = {_file_key(as_dict(file)) for message in messages for file in as_list(message.get("files"))}
+    return sum(_file_key(as_dict(file)) not in named for file in as_list(chat.get("files")))
+
+
+def _file_key(file: Mapping[str, Any]) -> str:
+    return str(file.get("id") or file.get("name") or file.get("url"))
 
 
 def _parse_messages(chat: Mapping[str, Any], history: Mapping[str, Any], omitted: Omissions) -> list[ImportedMessage]:
@@ -98,6 +111,8 @@ def _parse_message(
     if role is None:
         is_system = record.get("role") in ("system", "tool")
         omitted[OmittedKind.HIDDEN if is_system else OmittedKind.UNKNOWN] += bool(record)
+    # One model sums up what several have answered; the site has no place for it.
+    omitted[OmittedKind.UNKNOWN] += bool(as_dict(record.get("merged")).get("content"))
     text = clean_message_text(openwebui_text.message_text(record, omitted, is_answer=role is Role.ASSISTANT))
     thoughts = openwebui_text.list_reasoning(record) if role is Role.ASSISTANT else []
     error = _error_text(record.get("error")) if role is Role.ASSISTANT and not text else None
@@ -120,14 +135,8 @@ def _parse_message(
 
 def _parse_generations(record: Mapping[str, Any], error: str | None) -> list[dict[str, Any]]:
     """Return the generation of an answer with its model, rating and error, if one of them is known."""
-    annotation = as_dict(record.get("annotation"))
-    note = single_line(annotation.get("comment"), MAX_RATING_NOTE_CHARS)
-    values: dict[str, Any] = {
-        "model": single_line(record.get("model") or record.get("modelName"), 200),
-        "rating": as_int(annotation.get("rating"), -1, 1) or None,
-    }
-    if values["rating"] and note:
-        values["rating_note"] = note
+    values: dict[str, Any] = {"model": single_line(record.get("model") or record.get("modelName"), 200)}
+    values |= parse_feedback(record.get("annotation"), note_key="comment")
     if error:
         values |= {"status": Status.FAILED, "error": as_error(error)}
     return [values] if any(values.values()) else []
