@@ -114,9 +114,8 @@ def format_list_heading(timestamp: datetime) -> str:
 def format_datetime(timestamp: datetime) -> str:
     """Format a date with its time."""
     # What flask_babel has for this knows no time zones of the standard library.
-    zone, locale = get_timezone(), get_locale()
-    day = format_date(timestamp.astimezone(zone), "medium", locale=locale)
-    return f"{day}, {format_time(timestamp, 'short', tzinfo=zone, locale=locale)}"
+    local, language = timestamp.astimezone(get_timezone()), str(get_locale())
+    return f"{_format_day(local.date(), language)}, {_format_hour(time(local.hour, local.minute), language)}"
 
 
 def format_short_time(timestamp: datetime) -> str:
@@ -134,6 +133,11 @@ def format_short_time(timestamp: datetime) -> str:
 @lru_cache(2048)
 def _format_skeleton(skeleton: str, local_date: date, language: str) -> str:
     return str(format_skeleton(skeleton, datetime(local_date.year, local_date.month, local_date.day), locale=language))
+
+
+@lru_cache(2048)
+def _format_day(local_date: date, language: str) -> str:
+    return str(format_date(local_date, "medium", locale=language))
 
 
 @lru_cache(32)

@@ -101,7 +101,7 @@ def _decorate_tag(match: re.Match[str], code_blocks: Iterator[CodeBlock], labels
     if tag == "</code></pre>":
         return "</code></pre></figure>"
     if tag == "</table>":
-        return f'</table></div><button type="button" class="copy">{escape(labels.copy)}</button></div>'
+        return f'</table></div><button class="copy">{escape(labels.copy)}</button></div>'
     if tag.startswith("<th"):
         # A header without words is none.
         return tag.replace("th", "td")
@@ -130,10 +130,10 @@ def _code_figure_start(code: CodeBlock, labels: Labels) -> str:
     label = f"{labels.code}: {name}" if name else labels.code
     kind = f' class="language-{escape(code.language)}"' if code.language else ""
     return (
-        f'<figure class="code"><figcaption><span class="code-language">{escape(name or labels.code)}</span>'
+        f'<figure class="code"><figcaption><span>{escape(name or labels.code)}</span>'
         f"{_wrap_toggle(code.max_line_columns, labels)}"
-        f'<button type="button" class="download" aria-label="{escape(labels.download)}"></button>'
-        f'<button type="button" class="copy">{escape(labels.copy)}</button></figcaption>'
+        f'<button class="download" aria-label="{escape(labels.download)}"></button>'
+        f'<button class="copy">{escape(labels.copy)}</button></figcaption>'
         f'<pre dir="ltr" tabindex="0" role="group" aria-label="{escape(label)}">'
         f"<code{kind}>"
     )

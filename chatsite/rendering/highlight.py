@@ -72,8 +72,9 @@ COLORS: dict[Kind, str] = {
     Generic.Traceback: "removed",
 }
 
-_CLASS_BY_KIND = {kind: f"hl-{STANDARD_TYPES[kind]}" for kind in COLORS}
-CLASSES = frozenset(_CLASS_BY_KIND.values())
+# A page has thousands of tokens, so a class is as short as Pygments' name of the first kind that has its color.
+CLASS_BY_COLOR = {color: STANDARD_TYPES[kind] for kind, color in reversed(COLORS.items())}
+CLASSES = frozenset(CLASS_BY_COLOR.values())
 
 
 # What Pygments calls otherwise than people do.
@@ -127,14 +128,14 @@ def _load_lexer(name: str) -> Lexer:
 
 def _class_of(kind: Kind) -> str:
     """Return the class of the nearest colored kind above `kind`, or nothing."""
-    return next((_CLASS_BY_KIND[ancestor] for ancestor in reversed(kind.split()) if ancestor in _CLASS_BY_KIND), "")
+    return next((CLASS_BY_COLOR[COLORS[ancestor]] for ancestor in reversed(kind.split()) if ancestor in COLORS), "")
 
 
 def _iter_spans(tokens: Iterable[tuple[Kind, str]]) -> Iterator[str]:
-    """Return HTML for `tokens`, with one span around neighbours of the same color."""
+    """Return HTML for `tokens`, with one element around neighbours of the same color."""
     for name, group in groupby(tokens, lambda token: _class_of(token[0])):
         text = escape("".join(text for _, text in group))
-        yield f'<span class="{name}">{text}</span>' if name else str(text)
+        yield f'<i class="{name}">{text}</i>' if name else str(text)
 
 
 def _iter_tokens(code: str, name: str, max_seconds: float) -> Iterator[tuple[Kind, str]]:
@@ -150,7 +151,7 @@ def _iter_tokens(code: str, name: str, max_seconds: float) -> Iterator[tuple[Kin
 
 
 def highlight_code(code: str, language: str, max_seconds: float = MAX_SECONDS) -> str:
-    """Return `code` as HTML with spans of the classes in CLASSES, or only escaped.
+    """Return `code` as HTML with elements `<i>` of the classes in CLASSES, or only escaped.
 
     The latter for a language that is not listed, for code longer than MOST_CODE, and where a lexer would
     change the code: what is copied has to be what was written.
@@ -165,12 +166,10 @@ def highlight_code(code: str, language: str, max_seconds: float = MAX_SECONDS) -
 
 def build_stylesheet() -> str:
     """Return the style sheet: one rule for each color."""
-    selectors: dict[str, list[str]] = {}
-    for kind, color in COLORS.items():
-        selectors.setdefault(color, []).append(f".{_CLASS_BY_KIND[kind]}")
-    rules = [f"  {', '.join(names)} {{ color: var(--code-{color}) }}" for color, names in selectors.items()]
+    rules = [f"  code .{name} {{ color: var(--code-{color}) }}" for color, name in CLASS_BY_COLOR.items()]
     head = "/* Written by `python -m chatsite.rendering.highlight`; the colors are in tokens.css. */"
-    return "\n".join([head, "@layer components {", *rules, "}"]) + "\n"
+    upright = "  code i { font-style: normal }"
+    return "\n".join([head, "@layer components {", upright, *rules, "}"]) + "\n"
 
 
 if __name__ == "__main__":

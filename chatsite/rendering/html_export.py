@@ -165,7 +165,7 @@ def render_question(words: str | Markup, labels: ExportLabels) -> Markup:
 
 def render_answer(blocks: Iterable[Markup], heading: str, byline: str) -> Markup:
     """Render an answer from the blocks of HTML that the site shows."""
-    body = Markup("").join(Markup('<div class="block">{}</div>').format(block) for block in blocks)
+    body = Markup("").join(blocks)
     return Markup(
         '<section class="message"><h3 class="visually-hidden">{}</h3>'
         '<div class="prose">{}</div><p class="by">{}</p></section>\n'

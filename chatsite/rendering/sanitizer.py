@@ -12,7 +12,7 @@ from chatsite.rendering.syntax.mathml import CELL_STYLES
 
 BLOCKS = frozenset({"p", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "table"})
 NESTED = frozenset({"div", "li", "pre", "code", "span", "thead", "tbody", "tr", "th", "td"})
-INLINE = frozenset({"a", "em", "strong", "s", "br", "hr", "sub", "sup", "kbd"})
+INLINE = frozenset({"a", "em", "i", "strong", "s", "br", "hr", "sub", "sup", "kbd"})
 
 MATHML_TAGS = frozenset(
     [
@@ -73,7 +73,12 @@ _SANITIZER = nh3.Cleaner(
     tag_attribute_values=_DIRECTION | _ALIGNMENT | _MATHML_ATTRIBUTES | {"a": {"referrerpolicy": {"no-referrer"}}},
     # A second attribute in here would come out in an order that changes from process to process.
     set_tag_attribute_values={"a": {"target": "_blank"}},
-    allowed_classes={"div": {"footnote"}, "span": CLASSES | {"todo", "done"}, "mtd": set(CELL_STYLES.values())},
+    allowed_classes={
+        "div": {"footnote"},
+        "i": set(CLASSES),
+        "span": {"todo", "done"},
+        "mtd": set(CELL_STYLES.values()),
+    },
     link_rel="noopener noreferrer nofollow",
     url_schemes={"http", "https", "mailto"},
     url_relative="deny",

@@ -4,7 +4,7 @@
 const CONTROLS = "figcaption, footer, button, form, .in-progress, .change-notice, .day-line, .load-more-before, .load-more-after";
 // Elements that give the words in them a meaning, also where only a part of them is selected.
 const MEANINGFUL = "a, strong, em, s, code, pre, ol, ul, blockquote, table, thead, tbody, tr, .question";
-const WRAPPERS = "div, figure, section, article, span";
+const WRAPPERS = "div, figure, section, article, span, i";
 const KEPT_ATTRIBUTES = /^(href|start|align|border|cellspacing|cellpadding)$/;
 
 // A formula is copied as what it was written as: its letters alone would say something else.

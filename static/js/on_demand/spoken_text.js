@@ -7,7 +7,7 @@ const PARAGRAPHS = "p, li, ul, ol, h1, h2, h3, h4, h5, h6, blockquote, div, hr";
 const MOST_CHARS = 300;
 
 function announce(element, codeIn) {
-  const language = element.querySelector("code[class]") && element.querySelector(".code-language").textContent;
+  const language = element.querySelector("code[class]") && element.querySelector("figcaption > span").textContent;
   const label = element.querySelector("[aria-label][role=group]").ariaLabel;
   const words = language ? codeIn.replace("#", language) : `${label}.`;
   return { words, node: element.querySelector("figcaption span, thead") ?? element };

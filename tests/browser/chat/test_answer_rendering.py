@@ -116,7 +116,7 @@ def test_code_wrapping_survives_streaming(new_visitor: Callable[..., BrowserVisi
     )
     assert box(page.locator(".code"))["y"] == pytest.approx(top - 200, abs=2)
     assert box(page.locator(".code figcaption"))["y"] == pytest.approx(top, abs=2)
-    expect(page.locator(".code-language")).to_have_text("Python")
+    expect(page.locator(".code figcaption > span")).to_have_text("Python")
 
 
 def test_code_wrapping_works_without_javascript(new_visitor: Callable[..., BrowserVisitor]) -> None:

@@ -39,3 +39,26 @@ def test_older_answer_is_rated_and_regenerated_from_its_menu(new_visitor: Callab
     older.get_by_role("link", name="More", exact=True).click()
     menu.get_by_role("link", name="Regenerate with…").click()
     expect(menu.get_by_role("button", name="More creative")).to_be_visible()
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "es-ES"])
+@pytest.mark.parametrize("width", [320, 390])
+def test_row_under_versions_breaks_between_what_is_done_and_what_is_said(
+    new_visitor: Callable[..., BrowserVisitor], width: int, locale: str
+) -> None:
+    page = new_visitor(
+        locale=locale, viewport={"width": width, "height": 780}, has_touch=True, is_mobile=True
+    ).open_tab()
+    page.locator("#text").fill("/say One")
+    page.locator(".send").tap()
+    expect(page.locator(".prose")).to_have_text("One")
+    page.locator(".regenerate-button").tap()
+    expect(page.locator(".message-assistant .versions")).to_contain_text("2/2")
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
+    for parts in (".tool", ".versions > *"):
+        controls = page.locator(f".message-assistant > footer {parts}").locator("visible=true")
+        assert controls.count() >= 4
+        boxes = [each.bounding_box() or {} for each in controls.all()]
+        assert len({round(box["y"] + box["height"] / 2) for box in boxes}) == 1, parts
+    right = page.locator(".message-assistant > footer").evaluate("(row) => row.scrollWidth - row.clientWidth")
+    assert right == 0
