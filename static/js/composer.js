@@ -19,12 +19,10 @@ function showNotice(kind) {
 // As the site keeps a text: without empty lines around it, and with the indentation of its first line.
 const trimLines = (text) => text.trimEnd().replace(/^\s*\n/, "");
 
-// Says what is too long. Browsers without `field-sizing` need to be told how high the text is.
+// What counts is loaded with the first text that may be too long. Browsers without `field-sizing` need to be told how
+// high the text is.
 function autosize(text) {
-  const { maxLength } = text.dataset;
-  const count = text.textLength > maxLength ? [...trimLines(text.value)].length : 0;
-  const { tooLong } = id("length").dataset;
-  id("length-error").textContent = count > maxLength ? tooLong.replace("#", count.toLocaleString(root.lang)) : "";
+  if (text.textLength > text.dataset.maxLength || id("length-error").textContent) import("./js/on_demand/length.js").then(({ check }) => check());
   if (CSS.supports("field-sizing", "content")) return;
   text.style.height = 0;
   text.style.height = `${text.scrollHeight}px`;

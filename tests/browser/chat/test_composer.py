@@ -163,28 +163,6 @@ def test_leaving_page_before_response_keeps_text(new_visitor: Callable[..., Brow
     expect(box(page)).to_have_value("Never arrived")
 
 
-def test_too_long_text_is_kept_with_length_warning(new_visitor: Callable[..., BrowserVisitor]) -> None:
-    guest = new_visitor(refused=True)
-    guest.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page = guest.open_tab()
-    ask_and_wait(page, "/say Hello")
-    page.evaluate("text => navigator.clipboard.writeText(text)", LINES)
-    page.keyboard.press("Control+V")
-    expect(box(page)).to_have_value(LINES)
-    told = page.locator("#length")
-    expect(told).to_contain_text(f"Too long: {len(LINES):,} of 4,000 characters.")
-    expect(told).to_contain_text("too long to be saved")
-    # Of a little less the site keeps all.
-    box(page).fill("x" * 4100)
-    expect(told).to_have_text("Too long: 4,100 of 4,000 characters.")
-    page.reload()
-    expect(box(page)).to_have_value("x" * 4100)
-    expect(told).to_have_text("Too long: 4,100 of 4,000 characters.")
-    assert place(page, "#text")[3] <= 0.4 * 720 + 1
-    box(page).fill("Short")
-    expect(told).to_have_text("")
-
-
 def test_enter_key_follows_preference(new_visitor: Callable[..., BrowserVisitor]) -> None:
     page = new_visitor().open_tab("/settings")
     with page.expect_response("**/preferences"):

@@ -37,22 +37,12 @@ def server_side_app(site_without_runner: ServedSite) -> Iterator[Flask]:
         db.engine.dispose()
 
 
-MISTAKES = [
-    ("x" * 4001, "This message has 4,001 characters; the maximum is 4,000. Shorten it a little."),
-    ("x" * 120_000, "This is too large to send."),
-    ("\u200b", "Write a message first."),
-]
-
-
-@pytest.mark.parametrize(("text", "sentence"), MISTAKES, ids=["long", "too large", "invisible"])
-def test_invalid_message_shows_error_and_keeps_text(
-    new_visitor: Callable[..., BrowserVisitor], text: str, sentence: str
-) -> None:
+def test_invalid_message_shows_error_and_keeps_text(new_visitor: Callable[..., BrowserVisitor]) -> None:
     page = new_visitor(refused=True).open_tab()
-    send_question(page, text)
+    send_question(page, "\u200b")
     notice = page.locator("#notice")
-    expect(notice).to_have_text(sentence)
-    expect(page.get_by_role("textbox", name="Message")).to_have_value(text)
+    expect(notice).to_have_text("Write a message first.")
+    expect(page.get_by_role("textbox", name="Message")).to_have_value("\u200b")
     ask_and_wait(page, "/say Well then")
     expect(notice).to_be_empty()
 
