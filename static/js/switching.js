@@ -27,13 +27,14 @@ function columnUrl(event) {
   if (!link.href.startsWith(location.href.split("#")[0] + "#")) return link;
 }
 
-// Whoever moves a mouse is about to follow a link; a page that moves below one tells of that, too.
-function prepare({ movementX, movementY }) {
-  if (!movementX && !movementY) return;
+// Whoever moves a mouse or comes to the list is about to follow a link; a page that moves below a mouse tells of that, too.
+function prepare({ movementX, movementY, target }) {
+  if (!movementX && !movementY && !target.closest?.("nav:focus-within")) return;
   removeEventListener("pointermove", prepare);
   import("./js/on_demand/page_ahead.js").catch(() => {});
 }
 on("pointermove", prepare);
+on("focusin", prepare);
 
 on("click", (event) => {
   const link = columnUrl(event);

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from chatsite.engine.catalog.endpoints import NAME_BY_PORT
+from tests.browser.accessibility.axe import find_violations
 from tests.browser.conftest import BrowserVisitor, ask_and_wait, open_new_conversation, send_question, serve_site
 from tests.support.model_server import SILENCE, HttpRequest, ModelServer, head, openai_stream, with_models, words_of
 from tests.support.served_site import ServedSite
@@ -79,14 +80,18 @@ def card(page: Page, owl: Owl) -> Locator:
     return page.get_by_role("article", name=owl.name)
 
 
-def find_and_add(page: Page, owl: Owl) -> None:
-    """Look for servers, and add the one that is found."""
+def find_server(page: Page, owl: Owl) -> None:
+    """Look for servers, and wait until the one that is there was found."""
     page.goto("/models")
     page.get_by_role("button", name="Look for servers on this computer").click()
     expect(page.locator("#endpoint-search-status")).to_be_focused()
     expect(card(page, owl)).to_contain_text("Found, not added")
     expect(page.locator("#announcer")).to_contain_text("Found:")
     expect(page.locator("#announcer")).to_contain_text(owl.name)
+
+
+def add_server(page: Page, owl: Owl) -> None:
+    """Add the server that was found."""
     card(page, owl).get_by_role("button", name=f"Add {owl.name}").click()
     expect(card(page, owl)).to_contain_text("Ready")
 
@@ -109,8 +114,13 @@ def ask_at_length(page: Page) -> None:
 def test_server_is_found_added_used_compared_lost_and_removed(
     new_visitor: Callable[..., BrowserVisitor], endpoint_site: ServedSite, owl: Owl
 ) -> None:
-    page = new_visitor(endpoint_site).open_tab("/")
-    find_and_add(page, owl)
+    page = new_visitor(endpoint_site, reduced_motion="reduce").open_tab("/")
+    find_server(page, owl)
+    assert find_violations(page) == []
+    spanish = new_visitor(endpoint_site, locale="es-ES", reduced_motion="reduce").open_tab("/models")
+    expect(card(spanish, owl)).to_contain_text("Encontrado, sin añadir")
+    assert find_violations(spanish) == []
+    add_server(page, owl)
     expect(card(page, owl)).to_contain_text("Your messages stay on this computer")
 
     # Its model is chosen, and answers.

@@ -1,4 +1,4 @@
-"""A page is asked for when the mouse is pressed on its link, and of a long conversation its end comes first."""
+"""A page is asked for when the mouse is pressed on its link, or keys have led to it; of a long one its end comes first."""
 
 from __future__ import annotations
 
@@ -53,6 +53,20 @@ def test_press_asks_for_the_page_once(new_visitor: Callable[..., BrowserVisitor]
         point_at(page, link)
     expect(page.locator("#welcome")).to_be_visible()
     page.mouse.up()
+    expect(number(page, LENGTH - 1)).to_be_in_viewport()
+    assert len(asked) == 1
+    assert page.url.endswith(str(link.get_attribute("href")))
+
+
+def test_rest_on_a_link_asks_for_the_page_once(new_visitor: Callable[..., BrowserVisitor]) -> None:
+    page, asked = open_long_chat(new_visitor())
+    link = page.locator("#conversations .row-title").first
+    with page.expect_response(lambda response: "/conversations/" in response.url):
+        page.locator("#sidebar .entry").last.focus()
+        page.keyboard.press("ArrowDown")
+    expect(link).to_be_focused()
+    expect(page.locator("#welcome")).to_be_visible()
+    page.keyboard.press("Enter")
     expect(number(page, LENGTH - 1)).to_be_in_viewport()
     assert len(asked) == 1
     assert page.url.endswith(str(link.get_attribute("href")))

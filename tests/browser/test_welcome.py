@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from chatsite.engine.catalog.catalog import EMBEDDED_MODEL
 from chatsite.engine.downloads import weights
+from tests.browser.accessibility.axe import find_violations
 from tests.browser.conftest import BrowserVisitor, serve_site
 from tests.support import trained_models
 from tests.support.hub_server import FakeHub, running_hub
@@ -50,15 +51,17 @@ def new_site(hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def test_larger_model_comes_only_when_asked_for(
     new_visitor: Callable[..., BrowserVisitor], new_site: ServedSite, hub: FakeHub
 ) -> None:
-    page = new_visitor(new_site).open_tab()
+    page = new_visitor(new_site, reduced_motion="reduce").open_tab()
     card = page.get_by_role("region", name="Get started")
     expect(card).to_contain_text("is the best that runs well here.")
     expect(page.locator("#welcome-model")).to_contain_text("Model: SmolLM2 135M Instruct.")
     assert hub.requests == []
+    assert find_violations(page) == []
     # The Spanish reader is told of a model that speaks Spanish, and closes nothing for others.
-    spanish = new_visitor(new_site, locale="es").open_tab()
+    spanish = new_visitor(new_site, locale="es", reduced_motion="reduce").open_tab()
     expect(spanish.get_by_role("heading", name="¿En qué")).to_be_visible()
     expect(spanish.locator("#welcome-model")).to_contain_text("Este modelo solo entiende bien el inglés.")
+    assert find_violations(spanish) == []
     spanish.get_by_role("button", name="English").click()
     expect(spanish.get_by_role("heading", name="What can I help with?")).to_be_visible()
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.accessibility.axe import find_violations
-from tests.browser.conftest import TIMEOUT_SECONDS, choose_action, send_question, serve_site
-from tests.browser.full_account import FullAccount, create_full_account, make_public_id
+from tests.browser.accessibility.conftest import Furnished, browsing
+from tests.browser.conftest import choose_action, send_question
+from tests.browser.full_account import FullAccount, make_public_id
 from tests.conftest import close_app, make_app
 from tests.support.served_site import ServedSite
 
@@ -50,113 +49,79 @@ NO_PAGES = {
 }
 
 
-@dataclass
-class Furnished:
-    """A browser whose visitor has one of everything."""
-
-    context: BrowserContext
-    life: FullAccount
-
-    def pages(self) -> dict[str, list[str]]:
-        """The addresses of all pages, by their rule; some in more than one state."""
-        life = self.life
-        return {
-            "/": ["/", "/?temporary=1", "/?persona=cook"],
-            "/archive": ["/archive"],
-            "/conversations": ["/conversations?all=1", f"/conversations?tag={life.tag_id}"],
-            "/conversations/<public_id>": [ENDINGS, VERSIONS, COMPARED, RTL, f"/conversations/{life.temporary_id}"],
-            "/conversations/<public_id>/actions": [f"{ENDINGS}/actions"],
-            "/conversations/<public_id>/branches": [f"{VERSIONS}/branches", f"{ENDINGS}/branches"],
-            "/conversations/<public_id>/export": [f"{ENDINGS}/export"],
-            "/conversations/<public_id>/print": [f"{ENDINGS}/print", f"{VERSIONS}/print"],
-            "/conversations/<public_id>/questions": [f"{LONG}/questions"],
-            "/conversations/<public_id>/search": [f"{LONG}/search?q=many"],
-            "/conversations/<public_id>/settings": [f"{ENDINGS}/settings"],
-            "/conversations/<public_id>/shares": [f"{ENDINGS}/shares"],
-            "/conversations/<public_id>/tags": [f"{ENDINGS}/tags"],
-            "/conversations/<public_id>/title": [f"{ENDINGS}/title"],
-            "/export": ["/export"],
-            "/imports": ["/imports"],
-            "/imports/<public_id>": [f"/imports/{life.import_id}"],
-            "/overview": ["/overview"],
-            "/terminal-links/<token>": ["/terminal-links/none", "/nowhere"],
-            "/messages/<public_id>": [f"/messages/{make_public_id('long-q20')}"],
-            "/messages/<public_id>/actions": [f"/messages/{make_public_id('end-a0')}/actions"],
-            "/messages/<public_id>/differences": [
-                f"/messages/{make_public_id(name)}/differences" for name in ("ver-a2", "end-a0")
-            ],
-            "/messages/<public_id>/prompt-report": [f"/messages/{make_public_id('end-a0')}/prompt-report"],
-            "/messages/<public_id>/versions": [
-                f"/messages/{make_public_id(name)}/versions" for name in ("end-q0", "end-a0")
-            ],
-            "/join": ["/join"],
-            "/models": ["/models"],
-            "/models/<path:name>": ["/models/blenderbot-400m-distill"],
-            "/models/<path:name>/weights/removal": ["/models/smollm2-135m-instruct/weights/removal"],
-            "/palette": ["/palette", "/palette?q=bread"],
-            "/offline": ["/offline"],
-            "/personas": ["/personas"],
-            "/personas/<public_id>": [f"/personas/{life.persona_id}"],
-            "/personas/new": ["/personas/new?persona=cook"],
-            "/search": ["/search", "/search?q=bread", "/search?q=nothing+like+it"],
-            "/settings": ["/settings"],
-            "/settings/browser": ["/settings/browser"],
-            "/settings/deletion": ["/settings/deletion"],
-            "/shared/<token>": [f"/shared/{life.share_token}"],
-            "/shared/<token>/copies": [f"/shared/{life.share_token}/copies"],
-            "/shares": ["/shares"],
-            "/shortcuts": ["/shortcuts"],
-            "/styleguide": ["/styleguide"],
-            "/tags": ["/tags"],
-            "/tags/<public_id>": [f"/tags/{life.tag_id}"],
-            "/trash": ["/trash"],
-        }
-
-
-@pytest.fixture(scope="module")
-def managed_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedSite]:
-    """A site whose visitors may manage its models."""
-    folder: Path = tmp_path_factory.mktemp("axe")
-    with serve_site(folder, ALLOW_MODEL_MANAGEMENT="1", STYLEGUIDE="1", SCRIPTED_TOKENS_PER_SECOND="200") as running:
-        yield running
-
-
-@contextmanager
-def browsing(chromium: Browser, site: ServedSite) -> Iterator[BrowserContext]:
-    """A browser of its own; nothing is in motion when it is looked at."""
-    size: ViewportSize = {"width": 1280, "height": 800}
-    context = chromium.new_context(base_url=site.url, locale="en-GB", reduced_motion="reduce", viewport=size)
-    context.set_default_timeout(TIMEOUT_SECONDS * 1000)
-    yield context
-    context.close()
-
-
-@pytest.fixture(scope="module")
-def browser_with_data(chromium: Browser, managed_site: ServedSite) -> Iterator[Furnished]:
-    """One visitor for all of these."""
-    with browsing(chromium, managed_site) as context:
-        yield Furnished(context, create_full_account(context, managed_site.url))
+def list_pages(life: FullAccount) -> dict[str, list[str]]:
+    """The addresses of all pages, by their rule; some in more than one state."""
+    return {
+        "/": ["/", "/?temporary=1", "/?persona=cook"],
+        "/archive": ["/archive"],
+        "/conversations": ["/conversations?all=1", f"/conversations?tag={life.tag_id}"],
+        "/conversations/<public_id>": [ENDINGS, VERSIONS, COMPARED, RTL, f"/conversations/{life.temporary_id}"],
+        "/conversations/<public_id>/actions": [f"{ENDINGS}/actions"],
+        "/conversations/<public_id>/branches": [f"{VERSIONS}/branches", f"{ENDINGS}/branches"],
+        "/conversations/<public_id>/export": [f"{ENDINGS}/export"],
+        "/conversations/<public_id>/print": [f"{ENDINGS}/print", f"{VERSIONS}/print"],
+        "/conversations/<public_id>/questions": [f"{LONG}/questions"],
+        "/conversations/<public_id>/search": [f"{LONG}/search?q=many"],
+        "/conversations/<public_id>/settings": [f"{ENDINGS}/settings"],
+        "/conversations/<public_id>/shares": [f"{ENDINGS}/shares"],
+        "/conversations/<public_id>/tags": [f"{ENDINGS}/tags"],
+        "/conversations/<public_id>/title": [f"{ENDINGS}/title"],
+        "/export": ["/export"],
+        "/imports": ["/imports"],
+        "/imports/<public_id>": [f"/imports/{life.import_id}"],
+        "/overview": ["/overview"],
+        "/terminal-links/<token>": ["/terminal-links/none", "/nowhere"],
+        "/messages/<public_id>": [f"/messages/{make_public_id('long-q20')}"],
+        "/messages/<public_id>/actions": [f"/messages/{make_public_id('end-a0')}/actions"],
+        "/messages/<public_id>/differences": [
+            f"/messages/{make_public_id(name)}/differences" for name in ("ver-a2", "end-a0")
+        ],
+        "/messages/<public_id>/prompt-report": [f"/messages/{make_public_id('end-a0')}/prompt-report"],
+        "/messages/<public_id>/versions": [
+            f"/messages/{make_public_id(name)}/versions" for name in ("end-q0", "end-a0")
+        ],
+        "/join": ["/join"],
+        "/models": ["/models"],
+        "/models/<path:name>": ["/models/blenderbot-400m-distill"],
+        "/models/<path:name>/weights/removal": ["/models/smollm2-135m-instruct/weights/removal"],
+        "/palette": ["/palette", "/palette?q=bread"],
+        "/offline": ["/offline"],
+        "/personas": ["/personas"],
+        "/personas/<public_id>": [f"/personas/{life.persona_id}"],
+        "/personas/new": ["/personas/new?persona=cook"],
+        "/search": ["/search", "/search?q=bread", "/search?q=nothing+like+it"],
+        "/settings": ["/settings"],
+        "/settings/browser": ["/settings/browser"],
+        "/settings/deletion": ["/settings/deletion"],
+        "/shared/<token>": [f"/shared/{life.share_token}"],
+        "/shared/<token>/copies": [f"/shared/{life.share_token}/copies"],
+        "/shares": ["/shares"],
+        "/shortcuts": ["/shortcuts"],
+        "/styleguide": ["/styleguide"],
+        "/tags": ["/tags"],
+        "/tags/<public_id>": [f"/tags/{life.tag_id}"],
+        "/trash": ["/trash"],
+    }
 
 
 @pytest.fixture
-def page(browser_with_data: Furnished) -> Iterator[Page]:
-    """A tab of theirs."""
-    made = browser_with_data.context.new_page()
-    yield made
-    made.close()
+def page(chromium: Browser, managed_site: ServedSite, furnished: Furnished) -> Iterator[Page]:
+    """A tab of somebody who has one of everything."""
+    with browsing(chromium, managed_site, cookies=furnished.cookies) as context:
+        yield context.new_page()
 
 
-def test_every_route_is_covered_by_axe(tmp_path: Path, browser_with_data: Furnished) -> None:
+def test_every_route_is_covered_by_axe(tmp_path: Path, furnished: Furnished) -> None:
     """A new page fails here until it is named above."""
     app = make_app(tmp_path, STYLEGUIDE=True)
     rules = {rule.rule for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ())}
     close_app(app)
-    assert rules == NO_PAGES | set(browser_with_data.pages())
+    assert rules == NO_PAGES | set(list_pages(furnished.life))
 
 
-def test_pages_have_no_violations(browser_with_data: Furnished, page: Page) -> None:
+def test_pages_have_no_violations(furnished: Furnished, page: Page) -> None:
     faults = {}
-    for path in (path for paths in browser_with_data.pages().values() for path in paths):
+    for path in (path for paths in list_pages(furnished.life).values() for path in paths):
         page.goto(path)
         faults[path] = find_violations(page)
     assert {path: found for path, found in faults.items() if found} == {}
@@ -171,7 +136,7 @@ def test_empty_pages_have_no_violations(chromium: Browser, managed_site: ServedS
             assert find_violations(page) == [], path
 
 
-def test_menus_and_dialogs_have_no_violations(browser_with_data: Furnished, page: Page) -> None:
+def test_menus_and_dialogs_have_no_violations(page: Page) -> None:
     page.goto(ENDINGS)
     page.get_by_role("button", name="Chat menu").click()
     expect(page.locator("#conversation-actions")).to_be_visible()
@@ -203,7 +168,7 @@ def test_menus_and_dialogs_have_no_violations(browser_with_data: Furnished, page
     assert find_violations(page) == [], "a row that is renamed"
 
 
-def test_long_conversation_has_no_violations(browser_with_data: Furnished, page: Page) -> None:
+def test_long_conversation_has_no_violations(page: Page) -> None:
     """The rail closed and open, the search over the conversation, and the title while it is changed."""
     page.goto(LONG)
     expect(page.locator(".outline-item")).to_have_count(50)
@@ -223,7 +188,7 @@ def test_long_conversation_has_no_violations(browser_with_data: Furnished, page:
     assert find_violations(page) == [], "the title in place"
 
 
-def test_streaming_answer_has_no_violations(browser_with_data: Furnished, page: Page) -> None:
+def test_streaming_answer_has_no_violations(page: Page) -> None:
     page.goto("/")
     send_question(page, "/slow " + "A word and another word. " * 150)
     expect(page.locator(".prose")).to_contain_text("another")
@@ -236,7 +201,7 @@ def test_streaming_answer_has_no_violations(browser_with_data: Furnished, page: 
     assert find_violations(page) == [], "a change that can be undone"
 
 
-def test_narrow_pages_have_no_violations(browser_with_data: Furnished, page: Page) -> None:
+def test_narrow_pages_have_no_violations(page: Page) -> None:
     page.set_viewport_size({"width": 320, "height": 640})
     for path in (ENDINGS, COMPARED, "/models", "/conversations"):
         page.goto(path)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 from pysqlite3 import dbapi2 as sqlite
 
 from tests.browser.conftest import BrowserVisitor, ask_and_wait, send_question
@@ -57,6 +57,59 @@ def test_temporary_chat_can_be_kept(new_visitor: Callable[..., BrowserVisitor]) 
     expect(page.get_by_text(WORDS)).to_have_count(0)
     expect(page.locator("#conversations .row-title")).to_have_text("/say Worth keeping")
     ask_and_wait(page, "/say More of it")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_leaving_asks_before_it_erases(
+    new_visitor: Callable[..., BrowserVisitor], site: ServedSite, width: int
+) -> None:
+    person = new_visitor(viewport={"width": width, "height": 720})
+    page = person.open_tab("/?temporary=1")
+    ask_and_wait(page, "/say Between us")
+    address = page.url
+    question = page.get_by_role("form", name="Leave and erase this chat?")
+    leave_by_list(page)
+    expect(question.get_by_role("link", name="Erase")).to_be_focused()
+    # On a phone the list would lie over it.
+    expect(question.get_by_role("link", name="Erase")).to_be_in_viewport()
+    expect(page.get_by_text(WORDS)).to_be_hidden()
+    page.keyboard.press("Escape")
+    expect(question).to_be_hidden()
+    expect(page.get_by_text(WORDS)).to_be_visible()
+    # The focus is where it was, or in the text if that is gone.
+    expect(page.locator("#main" if width == 390 else "#sidebar .entry:focus")).to_be_focused()
+
+    leave_by_list(page)
+    question.get_by_role("button", name="Stay").click()
+    expect(question).to_be_hidden()
+    assert page.url == address
+    ask_and_wait(page, "/say More of it")
+    assert minutes_left(site, address) > 50
+
+    leave_by_list(page)
+    question.get_by_role("link", name="Erase").click()
+    expect(page.locator("#welcome")).to_be_visible()
+    wait_until(lambda: minutes_left(site, address) < 2, what="That it was left")
+
+    page.goto("/?temporary=1")
+    ask_and_wait(page, "/say Worth keeping")
+    address = page.url
+    leave_by_list(page)
+    question.get_by_role("button", name="Save chat").click()
+    expect(page.get_by_text(WORDS)).to_have_count(0)
+    assert page.url == address
+    expect(page.locator("#conversations .row-title")).to_have_text("/say Worth keeping")
+    # What is kept is left without a question.
+    leave_by_list(page)
+    expect(page.locator("#welcome")).to_be_visible()
+
+
+def leave_by_list(page: Page) -> None:
+    """Follow the list's link to a new conversation; on a phone the list is opened before."""
+    menu = page.locator(".topbar .menu")
+    if menu.is_visible():
+        menu.click()
+    page.locator("#sidebar .entry").first.click()
 
 
 def test_presence_follows_page_visibility(new_visitor: Callable[..., BrowserVisitor], site: ServedSite) -> None:
