@@ -45,14 +45,14 @@ class FilesWithoutMessageError(UnreadableError):
     """Files of an archive belong to no message; takes `count` and `names`."""
 
     code = "files_without_message"
-    message_template = gettext_noop("No message has these files of the archive (%(count)s): %(names)s")
+    message_template = gettext_noop("These files of the archive belong to no message (%(count)s): %(names)s")
 
 
 class PartsWithoutConversationsError(UnreadableError):
     """Files of an archive, or lists of a file, have no conversations; takes `count` and `names`."""
 
     code = "parts_without_conversations"
-    message_template = gettext_noop("These contain no conversations and are not imported (%(count)s): %(names)s")
+    message_template = gettext_noop("These contain no chats and are not imported (%(count)s): %(names)s")
 
 
 class RatingsWithoutAnswerError(UnreadableError):

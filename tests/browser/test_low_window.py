@@ -73,7 +73,7 @@ def test_bars_of_a_phone_take_one_row(new_visitor: Callable[..., BrowserVisitor]
     page.get_by_role("button", name="Enviar").tap()
     expect(page.locator(".prose").last).to_have_text("Hola")
     page.goto("/conversations?all=1")
-    toolbar = page.get_by_role("group", name="Con las seleccionadas")
+    toolbar = page.get_by_role("group", name="Con los seleccionados")
     box = toolbar.bounding_box()
     assert box
     assert box["height"] < 72

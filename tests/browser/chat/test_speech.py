@@ -222,7 +222,7 @@ def test_voices_that_send_the_text_are_asked_for(new_visitor: Callable[..., Brow
         page.get_by_role("button", name="Leer en voz alta").click()
 
     choose()
-    expect(question).to_contain_text("enviaría el texto a su fabricante")
+    expect(question).to_contain_text("lo enviaría a su fabricante")
     expect(question.get_by_role("button", name="Leer en voz alta")).to_be_focused()
     assert page.evaluate("spoken") == []
     page.keyboard.press("Escape")
