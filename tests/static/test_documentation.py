@@ -59,7 +59,8 @@ def test_git_hooks_run_what_make_check_runs() -> None:
 def test_the_workflow_calls_targets_that_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     runs = re.findall(r"run: (.+)", (ROOT / ".github" / "workflows" / "ci.yml").read_text())
-    assert {run.removeprefix("make ") for run in runs} <= targets
+    # What prepares the machine is no target.
+    assert {run.removeprefix("make ") for run in runs if not run.startswith("sudo ")} <= targets
 
 
 def test_the_site_of_the_documentation_has_no_broken_link(tmp_path: Path) -> None:
