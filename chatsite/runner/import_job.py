@@ -19,7 +19,7 @@ from chatsite.runner.clock_watch import ClockWatch
 from chatsite.runner.database_retries import retry_storage_errors
 from chatsite.runner.import_records import RECORD_HANDLERS, PendingRecord, outcome_note, parse_record
 from chatsite.services.leases import LeaseLostError
-from chatsite.services.transfer import file_records, import_leases, import_merge, import_store
+from chatsite.services.transfer import file_records, import_leases, import_merge, import_store, partial_imports
 from chatsite.services.transfer.archives import Upload
 from chatsite.services.transfer.import_leases import ClaimedImport, ImportProgress
 from chatsite.services.transfer.import_merge import ExistingConversation, MergeResult
@@ -213,7 +213,7 @@ class ImportJob:
 
         def delete_next_part(tx: WriteSession) -> bool:
             import_leases.renew(tx, claim, LEASE_SECONDS)
-            return import_store.delete_partial(tx, claim.user_id, claim.partial_marker)
+            return partial_imports.delete_batch(tx, claim.user_id, claim.partial_marker)
 
         while self._in_transaction(delete_next_part):
             self._yield_database(TARGET_WRITE_SECONDS)

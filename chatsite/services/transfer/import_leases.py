@@ -16,7 +16,7 @@ from chatsite.errors import ChatsiteError, ImportCrashedError, UploadIncompleteE
 from chatsite.models import Import, ImportOutcome, ImportResult, ImportState, UploadChunk
 from chatsite.services import leases
 from chatsite.services.leases import LeaseLostError
-from chatsite.services.transfer import import_store, imports
+from chatsite.services.transfer import imports, partial_imports
 
 MAX_CRASHES = 3
 RUNNING = Import.state == ImportState.RUNNING
@@ -216,7 +216,7 @@ def _lock_held(tx: WriteSession, claimed: ClaimedImport) -> Import | None:
 
 def _finish(tx: WriteSession, row: Import, state: ImportState, *, error: ChatsiteError | None = None) -> None:
     """End an import in a state, or as cancelled if the user did that."""
-    import_store.expire_partial(tx, row.user_id, row.public_id)
+    partial_imports.expire(tx, row.user_id, row.public_id)
     row.state, row.error = (ImportState.CANCELLED, None) if row.cancel_requested else (state, error)
     if row.state is ImportState.DONE:
         row.processed_bytes = row.size_bytes

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 
 from chatsite.database import WriteSession, db, utcnow
 from chatsite.models import Conversation, Generation, Message, MessageReasoning, Role, Status
 from chatsite.models.conversation import new_public_id
-from chatsite.services import leases
-from chatsite.services.transfer import import_tags, message_ordering
-from chatsite.services.transfer.formats.native import PARTIAL_PREFIX
+from chatsite.services.transfer import import_tags, message_ordering, partial_imports
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 
 Rows = list[dict[str, Any]]
 PublicModel = type[Conversation] | type[Message]
 
 BATCH_SIZE = 400
-# An incomplete conversation is stored with `expires_at`: no list or search shows it, and it is deleted if no runner
-# completes it.
-PARTIAL_LIFETIME = timedelta(hours=1)
 # All rows of one INSERT need the same columns, so the values that a record lacks are filled in.
 CONVERSATION_DEFAULTS: dict[str, Any] = {
     "pinned": False,
@@ -92,48 +87,10 @@ def start_long_import(
     taken = _taken_public_ids(Conversation, [imported.public_id] if imported.public_id else [])
     [number] = _reserve_ids(tx, Conversation, 1)
     importer = ConversationImporter(user_id, imported, number, keeps_public_id=imported.public_id not in taken)
-    # By the marker the next attempt finds what a dead runner left (`delete_partial`).
-    hidden = {"import_source_id": PARTIAL_PREFIX + partial_marker, "expires_at": leases.read_time() + PARTIAL_LIFETIME}
+    # By the marker the next attempt finds what a dead runner left (`partial_imports.delete_batch`).
+    hidden = partial_imports.hidden_values(partial_marker)
     _insert_rows(tx, Conversation, [{**importer.conversation_row(None), **hidden}])
     return importer
-
-
-def delete_partial(tx: WriteSession, user_id: int, partial_marker: str) -> bool:
-    """Delete a batch of a conversation that was stored in part. Returns whether there was anything to delete.
-
-    Afterwards its public ids are free, so that the same conversation can be imported again.
-    """
-    conversation_id = tx.scalar(_where_partial(select(Conversation.id), user_id, partial_marker))
-    if conversation_id is None:
-        return False
-    # Newest first: the foreign key keeps a message from being deleted before the ones below it.
-    last_messages = (
-        select(Message.id)
-        .where(Message.conversation_id == conversation_id)
-        .order_by(Message.id.desc())
-        .limit(BATCH_SIZE)
-    )
-    ids = tx.scalars(last_messages).all()
-    model, condition = (Message, Message.id.in_(ids)) if ids else (Conversation, Conversation.id == conversation_id)
-    tx.execute(delete(model).where(condition).execution_options(synchronize_session=False))
-    return True
-
-
-def expire_partial(tx: WriteSession, user_id: int, partial_marker: str) -> None:
-    """Hand an unfinished import over to the cleanup task, which deletes it in small steps.
-
-    Clears its marker and sets `expires_at` to now.
-    """
-    expire = _where_partial(update(Conversation), user_id, partial_marker).values(
-        import_source_id=None, expires_at=leases.current_time()
-    )
-    tx.execute(expire.execution_options(synchronize_session=False))
-
-
-def _where_partial(statement: Any, user_id: int, partial_marker: str) -> Any:
-    return statement.where(
-        Conversation.user_id == user_id, Conversation.import_source_id == PARTIAL_PREFIX + partial_marker
-    )
 
 
 class ConversationImporter:
