@@ -12,6 +12,11 @@ const main = () => document.getElementById("main");
 const isScrolledUp = () => main().scrollTop < -24;
 const mark = (name, yes) => document.querySelector(".scroll-bottom")?.classList.toggle(name, yes);
 
+// What is pressed stays under the pointer until it is released, or an answer that grows would take it away.
+let isHeld;
+on("pointerdown", () => (isHeld = !main().scrollTop) && main().scrollTop--);
+on("pointerup", () => isHeld && getSelection().isCollapsed && main().scrollTo(0, 0));
+
 // Farther from there than a window is high, the way back is offered.
 on("scroll", () => {
   const place = main();

@@ -1,6 +1,8 @@
 // What this tab remembers: the place of the list from page to page, and a text that the site could not keep, which is in
 // the box again when the site is back.
 
+const on = addEventListener;
+
 // Browsers that block what sites store have no storage here, or throw when it is asked for. Then nothing is remembered.
 const openStorage = () => {
   try {
@@ -13,7 +15,7 @@ const memory = openStorage();
 
 const list = () => document.querySelector("#conversations") ?? {};
 if (memory.top) list().scrollTop = memory.top;
-addEventListener("pagehide", () => remember("top", list().scrollTop));
+on("pagehide", () => remember("top", list().scrollTop));
 
 const box = () => document.getElementById("text");
 const draftKey = () => `${location}\n${box().value}`;
@@ -26,9 +28,9 @@ function remember(name, value) {
 }
 
 // Whoever comes back at once may be here before the site has what was written.
-addEventListener("chat:keep-draft", () => remember("typed", draftKey()));
+on("chat:keep-draft", () => remember("typed", draftKey()));
 
-addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
+on("htmx:finally:request", ({ detail: { ctx } }) => {
   const { id, isConnected } = ctx.sourceElement;
   // Of somebody who never wrote the site keeps nothing, and says so: 204.
   const isKept = ctx.response?.status === 200;
@@ -43,4 +45,4 @@ function putBack() {
   setTimeout(() => htmx.trigger(box(), "input"));
 }
 putBack();
-addEventListener("chat:page-open", putBack);
+on("chat:page-open", putBack);

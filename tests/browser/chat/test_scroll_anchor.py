@@ -45,7 +45,7 @@ def test_selection_survives_streaming(new_visitor: Callable[..., BrowserVisitor]
     chosen = page.evaluate(SELECT, "figure code")
     writer.write(code[60:], done=True)
     expect(page.locator("article").last).not_to_have_attribute("aria-busy", "true")
-    expect(page.locator("figure code span").first).to_be_visible()
+    expect(page.locator("figure code i").first).to_be_visible()
     assert page.evaluate("getSelection().toString()") == chosen
 
 
@@ -69,6 +69,36 @@ def test_autoscroll_follows_end_unless_scrolled_up(new_visitor: Callable[..., Br
     expect(page.get_by_role("button", name="Send")).to_be_visible()
     ask_and_wait(page, "/say And now the end")
     expect(page.locator(".prose").last).to_be_in_viewport()
+
+
+def test_what_is_pressed_does_not_move_away(new_visitor: Callable[..., BrowserVisitor], writer: Writer) -> None:
+    """A click takes a tenth of a second, in which an answer may grow by lines and the page follow its end."""
+    page = new_visitor(writer.site, viewport={"width": 800, "height": 500}).open_tab()
+    for question in ("First", "Second"):
+        send_question(page, question)
+        writer.begin()
+        writer.write(ITEMS[:180], done=question == "First")
+        expect(page.locator(".prose").last).to_contain_text("paragraph")
+    main, rating = page.locator("#main"), page.get_by_role("button", name="Good answer")
+    page.wait_for_function("() => document.getElementById('main').scrollHeight > innerHeight")
+    main.evaluate("(main) => (main.scrollTop = 0)")
+    rating.hover()
+    page.mouse.down()
+    writer.write(ITEMS[180:])
+    expect(page.locator(".prose").last.locator("li")).to_have_count(4)
+    page.mouse.up()
+    expect(rating).to_have_attribute("aria-pressed", "true")
+    # Once it is released, the page follows its end again.
+    main.evaluate("(main) => (main.scrollTop = 0)")
+    item = page.locator(".prose").last.locator("li").last
+    item.hover()
+    page.mouse.down()
+    before = item.bounding_box()
+    writer.write("\n\nAnd more." * 3, done=True)
+    expect(page.locator(".prose").last).to_contain_text("And more.")
+    assert abs(item.bounding_box()["y"] - before["y"]) < 2  # type: ignore[index]
+    page.mouse.up()
+    assert main.evaluate("(main) => main.scrollTop") == 0
 
 
 def test_new_text_below_link_scrolls_to_end(new_visitor: Callable[..., BrowserVisitor]) -> None:
