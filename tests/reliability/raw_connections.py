@@ -52,9 +52,11 @@ def stream_request(visitor: HttpVisitor, message: str) -> bytes:
 
 
 @contextmanager
-def open_stream(site: ServedSite, visitor: HttpVisitor, message: str) -> Iterator[http.client.HTTPResponse]:
-    """A stream as a tab holds it open; what it answers, with its body unread."""
-    connection = http.client.HTTPConnection("127.0.0.1", site_port(site), timeout=60)
+def open_stream(
+    site: ServedSite, visitor: HttpVisitor, message: str, address: str = "127.0.0.1"
+) -> Iterator[http.client.HTTPResponse]:
+    """A stream as a tab at an address of this machine holds it open; what it answers, with its body unread."""
+    connection = http.client.HTTPConnection("127.0.0.1", site_port(site), timeout=60, source_address=(address, 0))
     try:
         connection.request("GET", f"/messages/{message}/stream", headers={"Cookie": cookie_header(visitor)})
         with connection.getresponse() as response:

@@ -196,6 +196,28 @@ def test_excess_stream_gets_503_and_page_still_works(two_worker_site: ServedSite
         assert response.status == 200
 
 
+def test_streams_of_an_address_leave_room_for_others(tmp_path: Path) -> None:
+    """New users cost nothing, so an address that makes many of them gets no more streams than it may have."""
+    settings: dict[str, Any] = {"WORKERS": "1", "THREADS": "32", "MAX_STREAMS_PER_ADDRESS": "3"}
+    with running_site(tmp_path, **settings, SCRIPTED_TOKENS_PER_SECOND="20") as site, ExitStack() as stack:
+        asked = [ask_as_new_visitor(site, "/long 5000") for _ in range(4)]
+        watched = [(visitor, message) for visitor, _, message in asked]
+        tabs = [stack.enter_context(open_stream(site, *stream)) for stream in watched[:3]]
+        assert [response.status for response in tabs] == [200] * 3
+        with open_stream(site, *watched[3]) as refused:
+            assert refused.status == 503
+            assert int(refused.headers["Retry-After"]) > 0
+            assert "Too many open answers" in refused.read().decode()
+        # Without a stream the page shows what is there when it is loaded.
+        visitor, conversation, message = asked[3]
+        wait_until(lambda: "word1 " in visitor.get(f"/conversations/{conversation}"), what="The growing of the page")
+        with open_stream(site, visitor, message, address="127.0.0.2") as elsewhere:
+            assert elsewhere.status == 200
+        stop(*watched[0])
+        assert "event: done" in tabs[0].read().decode()
+        wait_until(lambda: status_of_stream(site, visitor, message) == 200, what="The giving back of the place")
+
+
 def test_outsider_cannot_read_stream(two_worker_site: ServedSite) -> None:
     _, _, message = ask_as_new_visitor(two_worker_site, "/say a secret")
     stranger = HttpVisitor(two_worker_site.url)

@@ -144,7 +144,10 @@ def error_response(text: str, status: int, retry_after: int | None = None) -> Re
     # The user may belong to a database session that the error has ended.
     g.pop("current_user", None)
     if htmx_headers().wants_fragment:
-        body = render_macro("errors/_notice.html", "error_notice", text, retry_after)
+        # A stream asks again by itself, and removes what was said of it when it is connected (`composer.js`).
+        is_stream = request.endpoint == "streams.show"
+        element_id, wait_seconds = ("connection-lost", None) if is_stream else ("", retry_after)
+        body = render_macro("errors/_notice.html", "error_notice", text, wait_seconds, element_id)
         target = NOTICE_TARGETS.get(request.endpoint or "", "#notice")
         response = htmx_response(body, status, retarget=target, reswap="innerHTML")
     else:
