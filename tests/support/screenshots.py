@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,12 @@ def _seed_instance(instance: Path) -> None:
         db.engine.dispose()
 
 
+def _afternoon_zone() -> str:
+    """Return a time zone in which it is afternoon, so that the list has chats of today at any hour."""
+    # The sign of these names is that of the way to UTC; none is farther than 14 hours in the east.
+    return f"Etc/GMT{max(datetime.now(UTC).hour - 15, -14):+d}"
+
+
 def _take_screenshot(browser: Browser, site: ServedSite, screenshot: Screenshot, folder: Path) -> Path:
     width, height = screenshot.size
     context = browser.new_context(
@@ -124,11 +131,14 @@ def _take_screenshot(browser: Browser, site: ServedSite, screenshot: Screenshot,
         device_scale_factor=DEVICE_SCALE,
         reduced_motion="reduce",
         has_touch=screenshot.size == PHONE_SIZE,
+        timezone_id=_afternoon_zone(),
         **{"locale": "en-GB", **screenshot.options},
     )
     token = (site.instance / "terminal_token").read_text().strip()
     context.add_cookies([{"name": site.user_cookie, "value": token, "url": site.url}])
     page = context.new_page()
+    # The first page stores the time zone, and the next one is in it.
+    page.goto(f"{site.url}/shortcuts")
     page.goto(site.url + screenshot.path)
     page.evaluate("document.fonts.ready")
     screenshot.prepare(page)

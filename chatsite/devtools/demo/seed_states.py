@@ -156,7 +156,7 @@ def seed_models(config: Mapping[str, Any]) -> None:
     status.heartbeat("gpt2", WeightsStatus(ModelState.FETCHING, 219_000_000, 548_000_000, 6_300_000.0))
     status.finish("t5-small", WeightsStatus(ModelState.FAILED, error=as_error("The connection was lost.")))
     status.save_memory_status(
-        [ModelStatus(model, is_loaded=True, memory_bytes=336_000_000, tokens_per_second=148.8, precision="int8")]
+        [ModelStatus(model, is_loaded=True, memory_bytes=336_000_000, tokens_per_second=150.0, precision="int8")]
     )
     record_heartbeat(config, RunnerState.READY)
 
