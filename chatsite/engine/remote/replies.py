@@ -22,7 +22,7 @@ STREAM_TYPES = ("text/event-stream", "application/x-ndjson")
 MAX_WHOLE_BYTES = 16 << 20
 # Text is stored and shown some times a second. To wake up for each token costs more than to read it, so the next ones
 # gather for so long; what has gathered is then read for as long as the second says.
-REST_SECONDS = 0.02
+REST_SECONDS = 0.04
 READ_SECONDS = 0.005
 
 
@@ -74,13 +74,10 @@ async def _iter_lines(
     loop = asyncio.get_running_loop()
     rested_at = 0.0
     async for chunk in chunks:
-        part, has_text = None, False
-        for line in splitter.push_bytes(chunk):
-            if (part := parse_line(line)) is not None:
-                has_text = bool(part.text or part.reasoning) and part.finish_reason is None
-                yield part
-        if part is None:
-            yield StreamPart()
+        parts = [part for line in splitter.push_bytes(chunk) if (part := parse_line(line)) is not None]
+        for part in parts or [StreamPart()]:
+            yield part
+        has_text = any(part.text or part.reasoning for part in parts) and parts[-1].finish_reason is None
         if has_text and loop.time() - rested_at > READ_SECONDS:
             await asyncio.sleep(REST_SECONDS)
             rested_at = loop.time()

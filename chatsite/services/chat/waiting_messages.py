@@ -169,11 +169,18 @@ def send_now(conversation: Conversation, limits: QueueLimits) -> Exchange | None
         return None if generations.has_answer_in_progress(locked.id) else _post(tx, locked, waiting, limits=limits)
 
 
+def has_any() -> bool:
+    """Return whether a message waits at all, which costs a tenth of finding out whether one is due."""
+    return db.session.scalar(select(WaitingMessage.conversation_id).limit(1)) is not None
+
+
 def post_due(limits: QueueLimits, max_queued_per_network: int | None = None) -> int:
     """Post the waiting messages that are due, and return how many there were.
 
     One that is refused keeps the error and stays until its user decides.
     """
+    if not has_any():
+        return 0
     rows = db.session.execute(
         select(WaitingMessage.conversation_id, Conversation.user_id, User.network_key)
         .join(Conversation, Conversation.id == WaitingMessage.conversation_id)
