@@ -127,7 +127,7 @@ def _note_error(app: Flask | None, error: StorageError) -> None:
 
 
 def close_connections(app: Flask) -> None:
-    """Close the pool at the end of a process; whoever closes SQLite's last connection writes the log into the file."""
+    """Close the pool at the end of a process; closing SQLite's last connection writes the log into the file."""
     with app.app_context():
         db.session.remove()
         db.engine.dispose()

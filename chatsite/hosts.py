@@ -46,7 +46,7 @@ def normalize_host(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host, with or without a port, is this machine for whoever uses the name."""
+    """Return whether a host, with or without a port, names the machine that the client runs on."""
     name = normalize_host(host)
     address = parse_address(name)
     return address.is_loopback if address else name == "localhost" or name.endswith(".localhost")

@@ -215,9 +215,7 @@ class MoreUnknownRecordsError(UnreadableError):
     """So many more parts of a file are no conversations; takes `count`."""
 
     code = "more_unknown_records"
-    message_template = gettext_noop(
-        "More parts of the file that are not chats in a supported format: %(count)s."
-    )
+    message_template = gettext_noop("More parts of the file that are not chats in a supported format: %(count)s.")
 
 
 class NewerVersionError(UnreadableError):

@@ -153,8 +153,8 @@ def _iter_tokens(code: str, name: str, max_seconds: float) -> Iterator[tuple[Kin
 def highlight_code(code: str, language: str, max_seconds: float = MAX_SECONDS) -> str:
     """Return `code` as HTML with elements `<i>` of the classes in CLASSES, or only escaped.
 
-    The latter for a language that is not listed, for code longer than MOST_CODE, and where a lexer would
-    change the code: what is copied has to be what was written.
+    It is only escaped if the language is not listed, if it is longer than MAX_CODE_CHARS, or if the lexer would change
+    it: what is copied has to be what was written.
     """
     if language not in _ALIASES or len(code) > MAX_CODE_CHARS:
         return str(escape(code))

@@ -23,7 +23,7 @@ MAX_SOURCE_CHARS = 100_000
 """A text with more characters is shown as it was written: its tables alone could take seconds to parse."""
 
 MAX_NESTING = 40
-"""The parser drops what is nested deeper than this, so whoever renders has to look for it (`parse`)."""
+"""The parser drops what is nested deeper than this, so `parse` looks for it before."""
 
 MAX_INLINE_CHARS = 5_000
 """A paragraph, heading or cell with more characters keeps its text and loses its inline marks.

@@ -1,7 +1,7 @@
-"""Notices when this process stood still, or when the clock was set: then nobody else can be called dead for a while.
+"""Detection of suspended processes and changed clocks, after which expired leases prove nothing for a while.
 
-A sleeping laptop, a paused virtual machine or a starved process stops everything on the machine. Whoever wakes first
-finds that the leases and heartbeats of all others are over, though they are only about to wake.
+A sleeping laptop, a paused virtual machine or a starved process stops everything on the machine. The process that
+continues first finds all other leases and heartbeats expired, although their owners are about to continue too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 
 class ClockWatch:
-    """Compares the clock on the wall with the rhythm of its owner.
+    """Compares the system clock with the beats of its owner.
 
     `max_gap_seconds` is the longest time between two beats of an owner that is awake. After a longer one, and after the
     clock was set, `may_judge` is False for `quiet_seconds`, so that the others can renew their leases. `wall_clock`
@@ -34,7 +34,7 @@ class ClockWatch:
         self._quiet_until = 0.0
 
     def beat(self) -> None:
-        """Note that the owner is awake. To be called at least every `max_gap_seconds`."""
+        """Record that the owner is running. To be called at least every `max_gap_seconds`."""
         now = self._wall_clock()
         if self._last_beat is not None and abs(now - self._last_beat) > self._max_gap_seconds:
             self._quiet_until = self._steady_clock() + self._quiet_seconds
@@ -42,6 +42,6 @@ class ClockWatch:
 
     @property
     def may_judge(self) -> bool:
-        """Whether the silence of others means that they are dead, as far as this process can tell."""
+        """Whether an expired lease or heartbeat may be taken for the death of its owner."""
         self.beat()
         return self._steady_clock() >= self._quiet_until

@@ -1,4 +1,4 @@
-"""The circuit of an endpoint: after a failure that will not mend at once, nobody asks for a while."""
+"""The circuit breaker of an endpoint: after a lasting failure it is not asked for a while."""
 
 from __future__ import annotations
 

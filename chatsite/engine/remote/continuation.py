@@ -20,7 +20,7 @@ TOKENS = 8
 
 
 async def can_continue(state: RemoteModelState) -> bool:
-    """Return whether a model at a server continues answers, asking it if nobody knows yet.
+    """Return whether a model at a server continues answers; the server is asked if that is not known yet.
 
     Raises RequestFailedError if it cannot be asked.
     """

@@ -31,7 +31,7 @@ class RemoteModelState:
 
     @property
     def family(self) -> Family:
-        """The family of the server; that of servers nobody knows until it was asked."""
+        """The family of the server; the unknown family until it was asked."""
         report = self.client.report
         return find_family(self.client.endpoint.family or (report.family if report else ""))
 

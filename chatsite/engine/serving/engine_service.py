@@ -140,7 +140,7 @@ class EngineService:
 
 
 async def _take_events(queue: asyncio.Queue[Event]) -> list[Event]:
-    """Take all events that there are; wait for one, but not longer than `KEEP_ALIVE_SECONDS`."""
+    """Take all queued events; wait for the first one for at most `KEEP_ALIVE_SECONDS`."""
     try:
         events = [await asyncio.wait_for(queue.get(), KEEP_ALIVE_SECONDS)]
     except TimeoutError:

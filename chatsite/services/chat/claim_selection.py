@@ -129,7 +129,7 @@ class _SuspectGate:
         self._may_take_one = suspects.may_take_one
 
     def admits(self, generation_id: int) -> bool:
-        """Return whether a generation that has a place may be claimed; whoever asks takes it then."""
+        """Return whether a generation that has a place may be claimed; an admitted suspect takes the place for one."""
         if generation_id not in self._ids:
             return True
         admits, self._may_take_one = self._may_take_one, False

@@ -1,10 +1,10 @@
-"""What becomes of the generations of dead runners, and which of them is put down as the cause.
+"""Reaping of the generations of dead runners, and the search for the one that killed them.
 
 A generation may kill whatever writes it: a prompt that exhausts the memory, a damaged model. A runner writes many
 answers at once, and its death says nothing against most of them. So a death counts against a generation
-(`crash_count`) only when it was the only one that the runner held, or the only suspect among them. Whoever has been
-through SUSPECT_ATTEMPTS attempts without an end is a suspect; a runner holds at most one at a time, so that the next
-death tells the cause from the others.
+(`crash_count`) only when it was the only one that the runner held, or the only suspect among them. A
+generation that had SUSPECT_ATTEMPTS attempts without an end is a suspect; a runner holds at most one at a time, so that
+the next death tells the cause from the others.
 """
 
 from __future__ import annotations

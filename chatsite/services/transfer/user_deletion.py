@@ -19,7 +19,7 @@ from chatsite.services.transfer import imports
 
 
 def delete_everything(user: User) -> None:
-    """Make everything of a user unreachable, for ever, and have the cleanup task delete it.
+    """Make everything of a user permanently unreachable, and have the cleanup task delete it.
 
     The work does not depend on how much there is. Answers in progress end, and so do imports.
     """

@@ -52,7 +52,7 @@ def destroy() -> Response:
 
 
 def build_first_run(has_conversations: bool) -> FirstRunView | None:
-    """Build the card; None if there is nothing to ask. Whoever has chats already knows how to import and to choose."""
+    """Build the card; None if there is nothing to offer. Users with chats are not told how to begin."""
     offers = load_offers()
     has_setup = not has_conversations and not cookies.read_cookie(cookies.FIRST_RUN)
     return FirstRunView(offers, has_setup) if offers or has_setup else None

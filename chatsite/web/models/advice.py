@@ -43,7 +43,7 @@ class LanguageHint:
 
 
 def may_manage_models() -> bool:
-    """Return whether whoever sends this request may download and remove models, and change the endpoints."""
+    """Return whether the sender of this request may download and remove models, and change the endpoints."""
     allowed: bool | str = current_app.config["ALLOW_MODEL_MANAGEMENT"]
     return is_from_this_computer() if allowed == LOCAL else bool(allowed)
 
@@ -59,7 +59,7 @@ def find_best(cards: Sequence[ModelCard], language: str = "") -> Recommendation 
 
 
 def has_better_model(card: ModelCard | None) -> bool:
-    """Return whether whoever sees this page can get a better assistant for this machine than the model of `card`."""
+    """Return whether the visitor can get a better assistant for this machine than the model of `card`."""
     if card is None or card.entry.is_remote or not may_manage_models():
         return False
     best = find_best(catalog.list_cards(catalog_config()))

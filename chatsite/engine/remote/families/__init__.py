@@ -20,5 +20,5 @@ FAMILIES = {
 
 
 def find_family(name: str) -> Family:
-    """Return the family of a name; a name that nobody knows means a server that nobody knows."""
+    """Return the family of a name; the unknown family for an unknown name."""
     return FAMILIES.get(name, UNKNOWN)

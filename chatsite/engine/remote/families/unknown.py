@@ -1,4 +1,4 @@
-"""A server that nobody knows: only what all of them take."""
+"""Servers of unknown families: they are sent only what every server accepts."""
 
 from chatsite.engine.remote.families.family import Family
 
