@@ -15,7 +15,8 @@ const mark = (name, yes) => document.querySelector(".scroll-bottom")?.classList.
 // What is pressed stays under the pointer until it is released, or an answer that grows would take it away.
 let isHeld;
 on("pointerdown", () => (isHeld = !main().scrollTop) && main().scrollTop--);
-on("pointerup", () => isHeld && getSelection().isCollapsed && main().scrollTo(0, 0));
+// A scroll bar that was drawn and a selection that was made leave the page where they are; a key presses nothing.
+on("click", ({ detail }) => detail && isHeld && getSelection().isCollapsed && main().scrollTo(0, 0));
 
 // Farther from there than a window is high, the way back is offered.
 on("scroll", () => {

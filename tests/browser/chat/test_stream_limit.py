@@ -1,4 +1,4 @@
-"""More answers are read at one address than it may have streams: the last ones wait for a place, and nothing is lost."""
+"""More answers are read at one address than it may have streams: the last ones wait for a place, and lose nothing."""
 
 from __future__ import annotations
 
