@@ -13,7 +13,7 @@ WHOLE = "Él — «uno» 🦊\n\n- two,  three"
 THOUGHT = "Hm — «dos»"
 COUNTED = usage(5, 9)
 # Positions that are not next to anything special.
-SAMPLE_STEP = 37
+SAMPLE_STEP = 61
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ReplyForm:
         raw = self.whole
         line_ends = [i for i, byte in enumerate(raw) if byte == ord("\n")]
         within = [i for i, byte in enumerate(raw) if byte & 0xC0 == 0x80]
-        special = {*line_ends[::3], *(i + 1 for i in line_ends[1::3]), *within[::2], self.whole_from, len(raw) - 1}
+        special = {*line_ends[::4], *(i + 1 for i in line_ends[1::4]), *within[::3], self.whole_from, len(raw) - 1}
         return sorted(i for i in special | set(range(0, len(raw), SAMPLE_STEP)) if i < len(raw))
 
 
