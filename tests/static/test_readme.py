@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from chatsite.cli.main import commands as chatsite
 from chatsite.engine.catalog.builtin_models import BUILTIN_ENTRIES
 from chatsite.settings import ROOT
 
@@ -99,3 +100,12 @@ def test_the_spanish_readme_has_the_same_commands_and_figures() -> None:
     assert code - set(re.findall(r"`([^`]+)`", prose(ENGLISH))) == set()
     assert len(figures(SPANISH)) > 20
     assert figures(SPANISH) - figures(ENGLISH) == set()
+
+
+def test_commands_in_the_documents_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        found = re.findall(r"```sh\n(.*?)```|`([^`\n]+)`", path.read_text("utf-8"), re.DOTALL)
+        code = "\n".join(block or span for block, span in found)
+        assert set(re.findall(r"\bchatsite ([a-z]+)\b(?!/)", code)) <= set(chatsite.commands), path
+        assert set(re.findall(r"\bmake ([a-z-]+)\b", code)) <= targets, path
