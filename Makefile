@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 .PHONY: help run dev setup test test-fast test-slow sanitize chaos soak lighthouse screenshots check lint typecheck format
-.PHONY: coverage docs translations db-reset lock release clean
+.PHONY: coverage docs translations migration db-reset lock release clean
 
 help: ## List the commands.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|'
@@ -112,6 +112,9 @@ translations: $(VENV)/.dev-stamp ## Collect texts from code and templates, and c
 	@$(BIN)/pybabel compile --directory $(CATALOG)
 
 INSTANCE := $(or $(CHATSITE_INSTANCE),instance)
+
+migration: $(VENV)/.dev-stamp ## Write a migration for what changed in the tables: NAME="messages add stars".
+	@$(BIN)/flask --app chatsite.cli.migrations:create_migrating_app db migrate -m "$(NAME)"
 
 db-reset: $(VENV)/.dev-stamp ## Put the SQLite database aside, with the site stopped, and begin with an empty one.
 	@test -z "$$CHATSITE_DATABASE_URL" || { echo "This is for SQLite; CHATSITE_DATABASE_URL is set." >&2; exit 1; }

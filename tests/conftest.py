@@ -26,7 +26,7 @@ from chatsite.database_file import create_file
 from chatsite.models import User
 from chatsite.services.accounts import users
 from chatsite.services.chat.generations import QueueLimits
-from tests.support.asset_cache import share_assets, share_builders, store
+from tests.support.asset_cache import share_assets, share_builders, share_statements, store, use_shared_statements
 
 # Browsers and a runner played by the test: fixtures for everything that goes through HTTP.
 pytest_plugins = ["tests.support.web_fixtures"]
@@ -50,6 +50,7 @@ def pytest_configure() -> None:
     """Make the folder that all processes of this run share, before pytest-xdist starts them."""
     store()
     share_builders()
+    share_statements()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -85,6 +86,8 @@ def make_app(folder: Path, **config: object) -> Flask:
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.jinja_env.undefined = StrictUndefined
     make_tables(app)
+    with app.app_context():
+        use_shared_statements(db.engine)
     if not app.config["SECRET_KEY"]:
         app.config.update(key_config(load_secret_key(folder)))
     return app

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
 from flask import Flask
-from flask_migrate import upgrade
+from flask_migrate import Migrate, upgrade
 from sqlalchemy import text
 
 from chatsite import create_app
@@ -19,9 +19,21 @@ from chatsite.database_file import create_file
 from chatsite.errors import DatabaseMissingError, DatabaseUnavailableError
 from chatsite.files import acquire_lock
 from chatsite.services.search import indexes
+from chatsite.settings import ROOT
 
 # Any number will do, as long as nothing else in the same PostgreSQL database takes the lock of that number.
 MIGRATION_LOCK_ID = 7_240_771
+MIGRATIONS_FOLDER = ROOT / "migrations"
+
+# Bound only to apps that migrate: importing Alembic is a fifth of what a web worker or a runner imports.
+migrate = Migrate(db=db, directory=str(MIGRATIONS_FOLDER), render_as_batch=True)
+
+
+def create_migrating_app() -> Flask:
+    """Create an app on which Flask-Migrate's commands work (`make migration`)."""
+    app = create_app()
+    migrate.init_app(app)
+    return app
 
 
 def migrate_database(app: Flask, allow_new: bool = False) -> None:
@@ -30,6 +42,7 @@ def migrate_database(app: Flask, allow_new: bool = False) -> None:
     Raises DatabaseMissingError where a database has been, unless `allow_new` is set; NewerDatabaseError;
     DatabaseFileDamagedError; and StorageError.
     """
+    migrate.init_app(app)
     try:
         with app.app_context(), _migration_lock(app):
             _require_usable_database(app, allow_new)

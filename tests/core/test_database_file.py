@@ -160,7 +160,7 @@ for writable in (False, True):
     (folder / "chatsite.db").chmod(0o600 if writable else 0o400)
     posted = client.post_question("Kept?")
     ready = client.get("/readyz")
-    print(client.get("/").status_code, posted.status_code, "only read" in posted.text, ready.json["reason"])
+    print(client.get("/").status_code, posted.status_code, "read-only" in posted.text, ready.json["reason"])
 close_connections(app)
 """
 

@@ -13,6 +13,7 @@ from flask_migrate import downgrade, upgrade
 from sqlalchemy import inspect, text
 
 from chatsite import create_app
+from chatsite.cli.migrations import migrate
 from chatsite.database import Base, db
 from chatsite.database_file import create_file
 from chatsite.models.search_index import include_name
@@ -29,6 +30,7 @@ def empty_app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]
     url = "" if request.param == "sqlite" else postgres_url()
     create_file(tmp_path / "chatsite.db")
     app = create_app({"INSTANCE": tmp_path, "DEFAULT_MODEL": "scripted", "LOG_LEVEL": "error", "DATABASE_URL": url})
+    migrate.init_app(app)
     with app.app_context():
         db.drop_all()
         with db.engine.begin() as connection:

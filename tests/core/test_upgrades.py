@@ -15,6 +15,7 @@ from flask_migrate import downgrade, upgrade
 from sqlalchemy import JSON, Column, MetaData, inspect, select, text
 
 from chatsite import create_app
+from chatsite.cli.migrations import migrate
 from chatsite.database import db
 from chatsite.database_file import create_file
 from chatsite.errors import ChatsiteError
@@ -42,6 +43,7 @@ def old_app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
     url = "" if request.param == "sqlite" else postgres_url()
     create_file(tmp_path / "chatsite.db")
     app = create_app({"INSTANCE": tmp_path, "DEFAULT_MODEL": "scripted", "LOG_LEVEL": "error", "DATABASE_URL": url})
+    migrate.init_app(app)
     with app.app_context():
         db.drop_all()
         with db.engine.begin() as connection:

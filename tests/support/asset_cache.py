@@ -1,6 +1,6 @@
-"""Compressed assets and compiled templates that all sites of a test run share.
+"""What all sites of a test run share: compressed assets, and compiled templates, routes and statements.
 
-Creating them takes half a second, and a test run creates thousands of sites.
+Creating them takes a second, and a test run creates thousands of sites.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from sqlalchemy import Engine
+from sqlalchemy.engine.default import DefaultDialect
 from werkzeug.routing import Rule
 
 SHARED = ("assets", "template_cache")
 # Set by the first process, so that its child processes use the same folder.
 VARIABLE = "CHATSITE_TEST_STORE"
+STATEMENTS: dict[Any, Any] = {}
 
 
 @cache
@@ -40,6 +44,20 @@ def share_builders() -> None:
         return kept[key]
 
     Rule._compile_builder = find  # type: ignore[method-assign,assignment]
+
+
+def share_statements() -> None:
+    """Take all dialects of one kind for the same, so that a statement compiled for one site is found by all others.
+
+    Errors are still handled by the site in which they happen: each engine keeps its own dialect, with its listeners.
+    """
+    DefaultDialect.__eq__ = lambda own, other: type(own) is type(other)  # type: ignore[method-assign,assignment]
+    DefaultDialect.__hash__ = lambda own: hash(type(own))  # type: ignore[method-assign,assignment]
+
+
+def use_shared_statements(engine: Engine) -> None:
+    """Let an engine take and keep its compiled statements where all engines of this process do."""
+    engine.update_execution_options(compiled_cache=STATEMENTS)
 
 
 def share_assets(instance: Path) -> None:
