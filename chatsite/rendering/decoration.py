@@ -143,14 +143,8 @@ def _wrap_toggle(width: int, labels: Labels) -> str:
     """Return the check box that wraps the lines of code; empty if all lines fit."""
     if width <= MAX_SHORT_LINE:
         return ""
-    kind = (
-        "code-wrap"
-        if width > MAX_COLUMN_LINE
-        else "code-wrap code-narrow"
-        if width > MAX_LIST_LINE
-        else "code-wrap code-slim"
-    )
-    return f'<label class="{kind}"><input type="checkbox" autocomplete="off">{escape(labels.wrap)}</label>'
+    kind = "" if width > MAX_COLUMN_LINE else ' class="narrow"' if width > MAX_LIST_LINE else ' class="slim"'
+    return f'<label{kind}><input type="checkbox" autocomplete="off">{escape(labels.wrap)}</label>'
 
 
 def _formula_box(source: str, labels: Labels) -> str:

@@ -223,17 +223,24 @@ def test_javascript_stays_within_size_budget() -> None:
         assert len(strip_comments(path.read_text(encoding="utf-8")).encode()) <= 8_192, path.name
 
 
-def test_html_of_sixty_messages_stays_within_size_budget(app: Flask, alice: WebClient) -> None:
-    """What repeats is said once: thirty questions with short answers, and thirty conversations in the list.
+@pytest.mark.parametrize(
+    ("answer", "most_of_page", "most_of_column"),
+    [("word " * 100, 75, 56), (seed_data.RICH_ANSWER_TEXT, 105, 86)],
+    ids=["text", "code and tables"],
+)
+def test_html_of_sixty_messages_stays_within_size_budget(
+    app: Flask, alice: WebClient, answer: str, most_of_page: int, most_of_column: int
+) -> None:
+    """What repeats is said once: thirty questions with their answers, and thirty conversations in the list.
 
     The column alone is what comes when somebody goes to the conversation from another page.
     """
     with app.app_context():
-        stored = seed_data.create_visitor(30, 30)
+        stored = seed_data.create_visitor(30, 30, answer)
         db.session.remove()
     alice.client.set_cookie("chatsite_visitor", stored.token)
     address = f"/conversations/{stored.conversation_id}"
-    for target, most_kilobytes in (("", 80), ("div#page", 60)):
+    for target, most_kilobytes in (("", most_of_page), ("div#page", most_of_column)):
         html = alice.get(address, headers={**HTMX_HEADERS, "HX-Target": target} if target else {}).text
         assert len(message_ids(html)) == 60
         assert len(html.encode()) <= most_kilobytes * 1024

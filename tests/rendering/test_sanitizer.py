@@ -62,7 +62,7 @@ ALLOWED: dict[str, set[str]] = {
     **{tag: set() for tag in ("mtr", "munderover", "semantics")},
 }
 CLASSES = re.compile(
-    r"code|copy|download|code-wrap|code-slim|code-narrow|table(-scroll)?|footnote|c|k|s|m|nb|nc|nf|gd|language-[a-z0-9_+#.-]{1,30}"
+    r"code|copy|download|slim|narrow|table(-scroll)?|footnote|c|k|s|m|nb|nc|nf|gd|language-[a-z0-9_+#.-]{1,30}"
     r"|formula|todo|done|math-(within|kept|left|right|joins|joined|apart|rule-(left|right|top))"
 )
 ADDRESSES = re.compile(r"https?://|mailto:", re.IGNORECASE)

@@ -73,7 +73,7 @@ def test_menus_open_at_answer_and_do_what_they_say(new_visitor: Callable[..., Br
 def test_everything_is_within_reach_of_a_finger(new_visitor: Callable[..., BrowserVisitor]) -> None:
     page = new_visitor(viewport={"width": 390, "height": 780}, has_touch=True, is_mobile=True).open_tab()
     ask_and_wait(page, "/say Hello")
-    tools = page.locator("article.message-assistant .tools")
+    tools = page.locator("article.message-assistant > footer")
     assert tools.evaluate("(row) => row.offsetHeight") <= 48, "one line"
     for size in tools.locator(".tool:visible").evaluate_all("(all) => all.map((e) => [e.offsetWidth, e.offsetHeight])"):
         assert min(size) >= 44

@@ -85,7 +85,7 @@ def test_time_of_answer_is_in_its_menu(alice: WebClient, finish_answers: Answer)
     conversation = talk(alice, finish_answers, "One")
     answer = ids(alice, conversation)[1]
     assert "timestamp" not in rows_under_answers(alice, conversation)[answer]
-    assert re.search(r"Link to this answer<time [^>]+>\d+:\d\d", get_menu(alice, answer))
+    assert re.search(r"Link to this answer<time [^>]+>\w+ \d+, \d{4}, \d+:\d\d", get_menu(alice, answer))
 
 
 def set_times(app: Flask, names: list[str], *moments: datetime) -> None:

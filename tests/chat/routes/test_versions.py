@@ -223,5 +223,7 @@ def test_answer_shows_time_and_word_count(alice: WebClient, finish_answers: Answ
     report = alice.get(f"/messages/{message_ids(page)[-1]}/prompt-report", headers=HTMX_HEADERS).text
     assert "Words 4" in visible_text(report)
     question, answer = message_ids(page)
-    assert re.search(rf'href="/messages/{question}">\d+:\d\d', page)
+    assert re.search(rf'href="/messages/{question}" title="\w+ \d+, \d{{4}}, \d+:\d\d[^"]*">\d+:\d\d', page)
+    spanish = alice.get(f"/conversations/{conversation}", headers={"Accept-Language": "es"}).text
+    assert re.search(rf'href="/messages/{question}" title="\d+ \w+ \d{{4}}, \d+:\d\d">\d+:\d\d', spanish)
     assert re.search(r'<time [^>]*datetime="\d{4}-', alice.get(f"/messages/{answer}/actions").text)
