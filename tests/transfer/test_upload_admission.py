@@ -87,7 +87,7 @@ def test_upload_that_is_too_large_is_not_read(app: Flask, alice: WebClient) -> N
     action = open_form(alice)
     too_large = send(alice, action, length=2_000_000_000)
     assert too_large.status_code == 413
-    assert "up to 1024 MB" in too_large.text
+    assert "up to 1,024 MB" in too_large.text
     with app.app_context():
         user = db.session.scalars(select(User)).one()
         imports.upload(user, "f", io.BytesIO(b"x" * 1_500_000).read, max_bytes=10**9)
