@@ -19,7 +19,8 @@ from chatsite.database import db
 from chatsite.runner import import_worker
 from chatsite.services.accounts import users
 from chatsite.services.chat import messages
-from chatsite.services.transfer import export_json, export_markdown, imports
+from chatsite.services.transfer import imports
+from chatsite.services.transfer.exports import export_json, export_markdown
 
 CONVERSATION_COUNT, EXCHANGE_COUNT = 500, 20
 MESSAGE_TEXT = "A sentence of the usual length, about this and that. " * 6

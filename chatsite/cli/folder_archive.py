@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from chatsite.errors import ImportTooLargeError, NothingFoundError
-from chatsite.services.transfer import archives
+from chatsite.services.transfer.files import archives
 
 
 @contextmanager

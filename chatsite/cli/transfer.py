@@ -33,8 +33,9 @@ from chatsite.i18n import translate_error, translate_text
 from chatsite.models import UNFINISHED_STATES, Import, ImportOutcome, ImportState, User
 from chatsite.runner import import_worker
 from chatsite.services.accounts import terminal_links, users
-from chatsite.services.transfer import export_json, export_markdown, imports
-from chatsite.services.transfer.export_markdown import AuthorLabels
+from chatsite.services.transfer import imports
+from chatsite.services.transfer.exports import export_json, export_markdown
+from chatsite.services.transfer.exports.export_markdown import AuthorLabels
 from chatsite.web.transfer.omission_notes import describe_omitted
 
 POLL_SECONDS = 0.2

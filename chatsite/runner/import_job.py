@@ -19,8 +19,9 @@ from chatsite.runner.clock_watch import ClockWatch
 from chatsite.runner.database_retries import retry_storage_errors
 from chatsite.runner.import_records import RECORD_HANDLERS, PendingRecord, outcome_note, parse_record
 from chatsite.services.leases import LeaseLostError
-from chatsite.services.transfer import file_records, import_leases, import_merge, import_store, partial_imports
-from chatsite.services.transfer.archives import Upload
+from chatsite.services.transfer import import_leases, import_merge, import_store, partial_imports
+from chatsite.services.transfer.files import file_records
+from chatsite.services.transfer.files.archives import Upload
 from chatsite.services.transfer.import_leases import ClaimedImport, ImportProgress
 from chatsite.services.transfer.import_merge import ExistingConversation, MergeResult
 from chatsite.services.transfer.import_store import ConversationImporter

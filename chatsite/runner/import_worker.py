@@ -25,7 +25,7 @@ from chatsite.runner.database_retries import retry_storage_errors
 from chatsite.runner.import_job import LEASE_SECONDS, ImportJob
 from chatsite.services.leases import LeaseLostError
 from chatsite.services.transfer import import_leases, imports
-from chatsite.services.transfer.archives import Upload
+from chatsite.services.transfer.files.archives import Upload
 from chatsite.services.transfer.import_leases import ClaimedImport
 
 log = structlog.get_logger()

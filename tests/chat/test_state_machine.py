@@ -25,7 +25,8 @@ from chatsite.services.chat import conversations, message_pages
 from chatsite.services.organize import trash
 from chatsite.services.search import search
 from chatsite.services.sharing import shares
-from chatsite.services.transfer import export_json, imports
+from chatsite.services.transfer import imports
+from chatsite.services.transfer.exports import export_json
 from tests.support.machine_rules import USER_NAMES, ConversationRules, small_numbers, texts
 from tests.support.reference_model import ModelConversation, ModelUndo
 

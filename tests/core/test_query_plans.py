@@ -39,7 +39,8 @@ from chatsite.services.organize import tags, trash
 from chatsite.services.personas import personas
 from chatsite.services.search import search
 from chatsite.services.sharing import shares
-from chatsite.services.transfer import export_markdown, imports
+from chatsite.services.transfer import imports
+from chatsite.services.transfer.exports import export_markdown
 from tests.conftest import LIMITS
 from tests.support import other_exports
 from tests.support.deleting import destroy

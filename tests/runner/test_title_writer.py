@@ -22,7 +22,7 @@ from chatsite.services.accounts import users
 from chatsite.services.chat import conversations, message_pages, messages
 from chatsite.services.models import catalog
 from chatsite.services.models.choice import ModelChoice
-from chatsite.services.transfer import export_json
+from chatsite.services.transfer.exports import export_json
 from tests.conftest import LIMITS, close_app, make_app
 from tests.runner.test_loop import running, until
 from tests.support import trained_models

@@ -10,8 +10,8 @@ from chatsite.errors import (
     UnreadableError,
 )
 from chatsite.models import Role
-from chatsite.services.transfer import file_records
-from chatsite.services.transfer.archives import Upload
+from chatsite.services.transfer.files import file_records
+from chatsite.services.transfer.files.archives import Upload
 from chatsite.services.transfer.formats import detect
 from chatsite.services.transfer.message_ordering import ImportedConversation
 

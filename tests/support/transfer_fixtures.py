@@ -21,7 +21,8 @@ from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.models.choice import ModelChoice
 from chatsite.services.organize import tags
 from chatsite.services.personas import personas
-from chatsite.services.transfer import export_json, imports
+from chatsite.services.transfer import imports
+from chatsite.services.transfer.exports import export_json
 from tests.conftest import LIMITS
 
 MAX_BYTES = 50_000_000

@@ -8,7 +8,7 @@ import pytest
 
 from chatsite.errors import ChatsiteError, FilesWithoutMessageError
 from chatsite.models import ImportOutcome
-from chatsite.services.transfer.archived_files import ArchivedFiles, parse_names
+from chatsite.services.transfer.files.archived_files import ArchivedFiles, parse_names
 from chatsite.services.transfer.message_ordering import ImportedConversation
 from chatsite.services.transfer.records import Record
 from tests.conftest import People

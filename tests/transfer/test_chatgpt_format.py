@@ -10,7 +10,8 @@ import pytest
 from chatsite.errors import MessageTooLargeError, NothingWrittenError, UnknownContentError
 from chatsite.models import Role
 from chatsite.services.transfer.coercion import MAX_MESSAGE_CHARS
-from chatsite.services.transfer.formats import canvas, documents
+from chatsite.services.transfer.content import documents
+from chatsite.services.transfer.formats import canvas
 from tests.support.record_builders import list_omitted, list_texts, make_chatgpt_record, make_node, parse
 
 QUESTION = make_node("u", None, "user", "Question")

@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from chatsite.database import db
 from chatsite.services.accounts import users
-from chatsite.services.transfer import export_queries
+from chatsite.services.transfer.exports import export_queries
 from tests.support import other_exports
 from tests.support import transfer_fixtures as t
 from tests.support.web_fixtures import WebClient, visible_text

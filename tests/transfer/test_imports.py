@@ -37,7 +37,8 @@ from chatsite.services.accounts import users
 from chatsite.services.leases import LeaseLostError
 from chatsite.services.organize import tags
 from chatsite.services.search import search
-from chatsite.services.transfer import archives, import_leases, import_store, imports, json_records
+from chatsite.services.transfer import import_leases, import_store, imports
+from chatsite.services.transfer.files import archives, json_records
 from chatsite.services.transfer.formats.native import PARTIAL_PREFIX
 from chatsite.services.transfer.records import Record
 from tests.conftest import People

@@ -19,8 +19,8 @@ from chatsite.database import write_transaction
 from chatsite.models import Conversation, User
 from chatsite.services.chat import messages
 from chatsite.services.organize import tags
-from chatsite.services.transfer import export_markdown, file_names, zip_stream
-from chatsite.services.transfer.export_markdown import AuthorLabels
+from chatsite.services.transfer.exports import export_markdown, file_names, zip_stream
+from chatsite.services.transfer.exports.export_markdown import AuthorLabels
 from tests.conftest import LIMITS, People
 from tests.support import export_samples as samples
 from tests.support import other_exports

@@ -17,7 +17,8 @@ from chatsite.errors import (
     UnreadableError,
 )
 from chatsite.runner import import_job
-from chatsite.services.transfer import import_leases, json_records, record_groups
+from chatsite.services.transfer import import_leases
+from chatsite.services.transfer.files import json_records, record_groups
 from chatsite.services.transfer.formats import markdown_notes
 from chatsite.services.transfer.message_ordering import ImportedConversation
 from tests.conftest import People

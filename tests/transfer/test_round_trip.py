@@ -14,8 +14,8 @@ from chatsite.database import db, utcnow, write_transaction
 from chatsite.models import Conversation, ImportOutcome, ImportState, Message, Persona, Status, Tag
 from chatsite.services.chat import conversations, message_pages, messages, temporary
 from chatsite.services.organize import trash
-from chatsite.services.transfer import export_markdown
-from chatsite.services.transfer.export_markdown import AuthorLabels
+from chatsite.services.transfer.exports import export_markdown
+from chatsite.services.transfer.exports.export_markdown import AuthorLabels
 from chatsite.settings import ROOT
 from tests.conftest import LIMITS, People
 from tests.support import transfer_fixtures as t

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask_babel import gettext
 
 from chatsite.services.models import catalog
-from chatsite.services.transfer.export_rows import MessageRow
+from chatsite.services.transfer.exports.export_rows import MessageRow
 from chatsite.web.core.identity import catalog_config
 
 

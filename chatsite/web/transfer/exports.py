@@ -12,9 +12,9 @@ from flask_babel import gettext
 
 from chatsite.models import Conversation, User
 from chatsite.services.chat import conversations
-from chatsite.services.transfer import export_json, export_markdown
-from chatsite.services.transfer.export_markdown import AuthorLabels
-from chatsite.services.transfer.file_names import DEFAULT_NAME, title_to_name
+from chatsite.services.transfer.exports import export_json, export_markdown
+from chatsite.services.transfer.exports.export_markdown import AuthorLabels
+from chatsite.services.transfer.exports.file_names import DEFAULT_NAME, title_to_name
 from chatsite.web.core.identity import current_user, get_conversation
 from chatsite.web.core.page_view import PageView
 from chatsite.web.transfer.file_responses import stream_file

@@ -15,8 +15,8 @@ from chatsite.i18n import format_datetime
 from chatsite.models import Role
 from chatsite.rendering import html_export
 from chatsite.rendering.process.render_budget import RenderBudget, export_budget
-from chatsite.services.transfer import export_queries
-from chatsite.services.transfer.export_rows import MessageRow
+from chatsite.services.transfer.exports import export_queries
+from chatsite.services.transfer.exports.export_rows import MessageRow
 from chatsite.web.core.assets import build_bundle
 from chatsite.web.core.blocks import render_blocks, render_question
 from chatsite.web.transfer.authors import AuthorTitles, answer_heading

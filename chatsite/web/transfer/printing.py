@@ -15,8 +15,8 @@ from chatsite.errors import NotFoundError
 from chatsite.models import Conversation, Role
 from chatsite.rendering.process.render_budget import RenderBudget, print_budget
 from chatsite.services.chat import conversations, message_tree
-from chatsite.services.transfer import export_queries, export_rows
-from chatsite.services.transfer.export_rows import MessageRow
+from chatsite.services.transfer.exports import export_queries, export_rows
+from chatsite.services.transfer.exports.export_rows import MessageRow
 from chatsite.web.core.blocks import render_blocks, render_question
 from chatsite.web.core.identity import get_conversation, get_message
 from chatsite.web.transfer.authors import AuthorTitles, answer_heading

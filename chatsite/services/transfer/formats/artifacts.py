@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from chatsite.services.transfer.coercion import as_dict, as_list, clean_message_text, single_line
-from chatsite.services.transfer.formats.documents import Document, DocumentEdit
-from chatsite.services.transfer.formats.markup import fence_code, under_title
-from chatsite.services.transfer.formats.markup_blocks import Attributes, replace_elements
+from chatsite.services.transfer.content.documents import Document, DocumentEdit
+from chatsite.services.transfer.content.markup import fence_code, under_title
+from chatsite.services.transfer.content.markup_blocks import Attributes, replace_elements
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
 MAX_ID_CHARS = 200

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from chatsite.services.transfer.coercion import as_dict, as_list, clean_message_text, single_line
-from chatsite.services.transfer.formats.documents import Document, DocumentEdit
-from chatsite.services.transfer.formats.markup import fence_code, under_title
+from chatsite.services.transfer.content.documents import Document, DocumentEdit
+from chatsite.services.transfer.content.markup import fence_code, under_title
 
 # A conversation has one canvas, which its updates do not name.
 CANVAS_ID = "canvas"

@@ -18,10 +18,11 @@ from chatsite.services.transfer.coercion import (
     parse_instructions,
     single_line,
 )
-from chatsite.services.transfer.formats import canvas, chatgpt_text, markup
+from chatsite.services.transfer.content import markup
+from chatsite.services.transfer.content.documents import Document, resolve_documents
+from chatsite.services.transfer.content.feedback import parse_feedback
+from chatsite.services.transfer.formats import canvas, chatgpt_text
 from chatsite.services.transfer.formats.chatgpt_reasoning import REASONING_TYPE, attach_reasoning
-from chatsite.services.transfer.formats.documents import Document, resolve_documents
-from chatsite.services.transfer.formats.feedback import parse_feedback
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from chatsite.models import Role
 from chatsite.services.transfer.coercion import as_dict, as_float, as_list, external_id
-from chatsite.services.transfer.formats.reasoning import keep_reasoning
+from chatsite.services.transfer.content.reasoning import keep_reasoning
 from chatsite.services.transfer.message_ordering import ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chatsite.services.transfer.coercion import as_dict, as_int, as_list, single_line
-from chatsite.services.transfer.formats.attachments import mention_attachment, mention_image
-from chatsite.services.transfer.formats.markup import format_link, recording_placeholder
+from chatsite.services.transfer.content.attachments import mention_attachment, mention_image
+from chatsite.services.transfer.content.markup import format_link, recording_placeholder
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
 # Since 2025 a mark is `U+E200 kind U+E202 argument... U+E201`, and U+E203 to U+E206 enclose highlighted text.

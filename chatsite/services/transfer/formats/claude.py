@@ -18,11 +18,11 @@ from chatsite.services.transfer.coercion import (
     parse_instructions,
     single_line,
 )
+from chatsite.services.transfer.content.attachments import mention_attachment, mention_image
+from chatsite.services.transfer.content.documents import Document, resolve_documents
+from chatsite.services.transfer.content.markup import file_placeholder, format_link
+from chatsite.services.transfer.content.reasoning import keep_reasoning
 from chatsite.services.transfer.formats import artifacts
-from chatsite.services.transfer.formats.attachments import mention_attachment, mention_image
-from chatsite.services.transfer.formats.documents import Document, resolve_documents
-from chatsite.services.transfer.formats.markup import file_placeholder, format_link
-from chatsite.services.transfer.formats.reasoning import keep_reasoning
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 

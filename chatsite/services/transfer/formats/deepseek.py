@@ -21,8 +21,8 @@ from chatsite.services.transfer.coercion import (
     parse_datetime,
     single_line,
 )
-from chatsite.services.transfer.formats.attachments import mention_attachment
-from chatsite.services.transfer.formats.reasoning import keep_reasoning
+from chatsite.services.transfer.content.attachments import mention_attachment
+from chatsite.services.transfer.content.reasoning import keep_reasoning
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 

@@ -24,7 +24,7 @@ from chatsite.services.transfer.coercion import (
     parse_instructions,
     single_line,
 )
-from chatsite.services.transfer.formats import front_matter
+from chatsite.services.transfer.content import front_matter
 from chatsite.services.transfer.formats.message_lists import content_source_id
 from chatsite.services.transfer.formats.native import parse_source_id
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage

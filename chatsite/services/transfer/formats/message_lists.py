@@ -19,8 +19,8 @@ from chatsite.services.transfer.coercion import (
     parse_instructions,
     single_line,
 )
-from chatsite.services.transfer.formats import message_parts
-from chatsite.services.transfer.formats.reasoning import keep_reasoning
+from chatsite.services.transfer.content import message_parts
+from chatsite.services.transfer.content.reasoning import keep_reasoning
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 

@@ -10,7 +10,7 @@ from chatsite.engine.types import Preset
 from chatsite.errors import NoConversationError
 from chatsite.models import Role, Status
 from chatsite.models.persona import MAX_PERSONA_NAME_CHARS
-from chatsite.services.chat.chat_settings import MAX_INSTRUCTIONS_CHARS, NUMERIC_OPTIONS
+from chatsite.services.chat.chat_settings import MAX_INSTRUCTIONS_CHARS
 from chatsite.services.transfer import message_ordering
 from chatsite.services.transfer.coercion import (
     MAX_MESSAGE_CHARS,
@@ -26,6 +26,7 @@ from chatsite.services.transfer.coercion import (
     single_line,
     strip_invalid_chars,
 )
+from chatsite.services.transfer.content import model_options
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage, ImportedReasoning
 
 # Prefix of the import source id of a conversation that is not completely stored yet.
@@ -137,23 +138,8 @@ def _parse_settings(record: Mapping[str, Any]) -> dict[str, Any]:
         "preset": preset if preset in list(Preset) else None,
         "persona": single_line(record.get("persona"), MAX_PERSONA_NAME_CHARS),
         "instructions": _limited_text(record.get("instructions"), MAX_INSTRUCTIONS_CHARS),
-        "generation_options": parse_options(as_dict(record.get("numbers"))),
+        "generation_options": model_options.parse_options(as_dict(record.get("numbers"))),
     }
-
-
-def parse_options(values: Mapping[str, Any]) -> dict[str, float] | None:
-    """Return the generation options that exist and are within their bounds; None if there are none."""
-    options = {}
-    for key, value in values.items():
-        option = NUMERIC_OPTIONS.get(key)
-        number = as_float(value)
-        if (
-            option
-            and number is not None
-            and option.minimum <= number <= max(option.maximum, 100_000 if option.is_integer else 0)
-        ):
-            options[key] = int(number) if option.is_integer else value
-    return options or None
 
 
 def parse_source_id(value: object) -> str | None:

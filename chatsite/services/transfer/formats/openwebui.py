@@ -19,9 +19,10 @@ from chatsite.services.transfer.coercion import (
     parse_instructions,
     single_line,
 )
-from chatsite.services.transfer.formats import model_options, openwebui_text
-from chatsite.services.transfer.formats.feedback import parse_feedback
-from chatsite.services.transfer.formats.reasoning import keep_reasoning
+from chatsite.services.transfer.content import model_options
+from chatsite.services.transfer.content.feedback import parse_feedback
+from chatsite.services.transfer.content.reasoning import keep_reasoning
+from chatsite.services.transfer.formats import openwebui_text
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
@@ -65,7 +66,7 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
             "pinned": record.get("pinned") is True,
             "archived_at": updated_at if record.get("archived") is True else None,
             "instructions": parse_instructions(params.get("system") or chat.get("system")),
-            "generation_options": model_options.parse_options(params),
+            "generation_options": model_options.parse_other_options(params),
         },
         tags=_parse_tags(record),
         omitted=omitted,

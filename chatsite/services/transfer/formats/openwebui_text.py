@@ -9,9 +9,9 @@ from html import unescape
 from typing import Any
 
 from chatsite.services.transfer.coercion import as_dict, as_float, as_list, single_line
-from chatsite.services.transfer.formats.attachments import mention_attachment, mention_image
-from chatsite.services.transfer.formats.markup import format_link
-from chatsite.services.transfer.formats.markup_blocks import Attributes, replace_elements
+from chatsite.services.transfer.content.attachments import mention_attachment, mention_image
+from chatsite.services.transfer.content.markup import format_link
+from chatsite.services.transfer.content.markup_blocks import Attributes, replace_elements
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
 REASONING = "reasoning"

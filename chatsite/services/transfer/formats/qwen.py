@@ -7,8 +7,8 @@ from typing import Any
 
 from chatsite.models import Role
 from chatsite.services.transfer.coercion import as_dict, as_list
+from chatsite.services.transfer.content.reasoning import keep_reasoning
 from chatsite.services.transfer.formats import openwebui
-from chatsite.services.transfer.formats.reasoning import keep_reasoning
 from chatsite.services.transfer.message_ordering import ImportedConversation
 from chatsite.services.transfer.omissions import OmittedKind
 

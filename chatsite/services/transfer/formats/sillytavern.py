@@ -21,7 +21,7 @@ from chatsite.services.transfer.coercion import (
     parse_datetime,
     single_line,
 )
-from chatsite.services.transfer.formats.attachments import mention_attachment
+from chatsite.services.transfer.content.attachments import mention_attachment
 from chatsite.services.transfer.formats.message_lists import content_source_id
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind

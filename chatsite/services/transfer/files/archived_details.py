@@ -26,7 +26,7 @@ from chatsite.services.transfer.coercion import (
     parse_instructions,
     single_line,
 )
-from chatsite.services.transfer.formats.feedback import MAX_NOTE_CHARS, parse_rating
+from chatsite.services.transfer.content.feedback import MAX_NOTE_CHARS, parse_rating
 from chatsite.services.transfer.records import Record
 
 # The array of this site's own export whose records are stored as personas.

@@ -24,8 +24,8 @@ from chatsite.errors import (
     NothingFoundError,
     UnreadableError,
 )
-from chatsite.services.transfer import archived_files
-from chatsite.services.transfer.archived_files import ArchivedFiles
+from chatsite.services.transfer.files import archived_files
+from chatsite.services.transfer.files.archived_files import ArchivedFiles
 from chatsite.services.transfer.formats.products import PROBE_BYTES
 
 MAX_MEMBERS = 10_000

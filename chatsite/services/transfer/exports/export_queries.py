@@ -25,7 +25,7 @@ from chatsite.models import (
 )
 from chatsite.services.chat import generation_progress
 from chatsite.services.chat.generation_progress import GenerationSnapshot
-from chatsite.services.transfer.export_rows import ConversationRow, MessageRow, ReasoningRow
+from chatsite.services.transfer.exports.export_rows import ConversationRow, MessageRow, ReasoningRow
 
 CONVERSATION_BATCH_SIZE = 100
 MESSAGE_BATCH_SIZE = 500

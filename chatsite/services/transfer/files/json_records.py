@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from chatsite.errors import RecordDamagedError, RecordTooDeepError, RecordTooLargeError, UnreadableError
-from chatsite.services.transfer import deep_json, json_syntax
+from chatsite.services.transfer.files import deep_json, json_syntax
 from chatsite.services.transfer.formats import message_lists
 from chatsite.services.transfer.records import Record
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chatsite.services.transfer.coercion import as_dict, as_list, clean_message_text
-from chatsite.services.transfer.formats.attachments import mention_attachment, mention_image
+from chatsite.services.transfer.content.attachments import mention_attachment, mention_image
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
 IMAGE_PARTS = {"image_url", "image", "input_image", "image_file"}

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chatsite.errors import RecordTooLargeError, UnreadableError
+from chatsite.services.transfer.files.json_records import MAX_RECORD_BYTES
 from chatsite.services.transfer.formats import gemini, message_lists, sillytavern
-from chatsite.services.transfer.json_records import MAX_RECORD_BYTES
 from chatsite.services.transfer.records import Record, RecordKind
 
 # Together with the bytes, this bounds the memory that a group takes.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatsite.services.transfer.formats.markup import file_placeholder, image_placeholder
+from chatsite.services.transfer.content.markup import file_placeholder, image_placeholder
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".heic", ".svg", ".bmp")

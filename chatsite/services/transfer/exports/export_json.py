@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from chatsite.services.transfer import export_queries
-from chatsite.services.transfer.export_rows import ConversationRow, MessageRow, ReasoningRow
+from chatsite.services.transfer.exports import export_queries
+from chatsite.services.transfer.exports.export_rows import ConversationRow, MessageRow, ReasoningRow
 
 FORMAT = "chatsite-export"
 VERSION = 1

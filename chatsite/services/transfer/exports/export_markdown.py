@@ -15,9 +15,9 @@ from datetime import datetime
 
 from chatsite.models import Role
 from chatsite.rendering.open_blocks import close_open_blocks
-from chatsite.services.transfer import export_queries, zip_stream
-from chatsite.services.transfer.export_rows import ConversationRow, MessageRow
-from chatsite.services.transfer.file_names import UniqueNames
+from chatsite.services.transfer.exports import export_queries, zip_stream
+from chatsite.services.transfer.exports.export_rows import ConversationRow, MessageRow
+from chatsite.services.transfer.exports.file_names import UniqueNames
 
 _MARKS = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 _NOT_IN_TAGS = re.compile(r"[^\w/-]+")

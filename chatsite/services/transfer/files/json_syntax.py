@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from chatsite.errors import NewerVersionError, NotJsonError
 from chatsite.services.transfer.coercion import single_line
-from chatsite.services.transfer.export_json import FORMAT, VERSION
+from chatsite.services.transfer.exports.export_json import FORMAT, VERSION
 
 # The title of an object is looked for in so much of it.
 MAX_TITLE_SEARCH_BYTES = 1024 * 1024

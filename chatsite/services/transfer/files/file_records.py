@@ -24,12 +24,12 @@ from chatsite.errors import (
     UnreadableError,
     gettext_noop,
 )
-from chatsite.services.transfer import archived_files, archives, record_groups
-from chatsite.services.transfer.archived_details import ArchivedDetails, shorten_list
-from chatsite.services.transfer.archived_files import ArchivedFiles
-from chatsite.services.transfer.archives import ArchiveMember, Upload
+from chatsite.services.transfer.files import archived_files, archives, record_groups
+from chatsite.services.transfer.files.archived_details import ArchivedDetails, shorten_list
+from chatsite.services.transfer.files.archived_files import ArchivedFiles
+from chatsite.services.transfer.files.archives import ArchiveMember, Upload
+from chatsite.services.transfer.files.json_records import MAX_RECORD_BYTES, RecordReader
 from chatsite.services.transfer.formats import detect, markdown_notes, products
-from chatsite.services.transfer.json_records import MAX_RECORD_BYTES, RecordReader
 from chatsite.services.transfer.records import Record, RecordKind
 
 # After so many records of an unknown kind, a file counts as unknown, or the others are only counted.

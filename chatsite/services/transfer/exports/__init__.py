@@ -1,0 +1,1 @@
+"""Exports of conversations in the formats that people take away."""
