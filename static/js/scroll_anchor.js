@@ -4,7 +4,7 @@ const on = addEventListener;
 
 // Where the end of the page is kept in view, what opens would push its own beginning out of it.
 on("toggle", ({ target }) => {
-  if (target.open) target.querySelector("summary")?.scrollIntoView({ block: "nearest" });
+  if (target.open) target.querySelector(":scope > summary")?.scrollIntoView({ block: "nearest" });
 }, true);
 
 // The page counts its place from its end, and follows it by itself; away from there one is told what comes to it.

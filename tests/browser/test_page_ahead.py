@@ -1,4 +1,4 @@
-"""A page is asked for when the mouse is pressed on its link or keys led to it, and of a long one the end comes first."""
+"""A page is asked for when the mouse is pressed on its link or keys led to it; of a long one the end comes first."""
 
 from __future__ import annotations
 

@@ -29,6 +29,10 @@ def test_sheet_opens_saves_and_closes(new_visitor: Callable[..., BrowserVisitor]
     menu = page.get_by_role("button", name="Chat menu")
     open_sheet(page, "Chat settings")
     expect(sheet.get_by_role("heading", level=1)).to_have_text("Chat settings")
+    # It is read from its beginning, though it is longer than the window.
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    assert sheet.evaluate("(sheet) => sheet.scrollHeight - sheet.clientHeight") > 0
+    expect(sheet.get_by_role("heading", level=1)).to_be_in_viewport()
     page.keyboard.press("Escape")
     expect(sheet).to_be_hidden()
     expect(menu).to_be_focused()
