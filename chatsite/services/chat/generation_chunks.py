@@ -9,10 +9,10 @@ from sqlalchemy import delete, insert, select
 
 from chatsite.database import WriteSession
 from chatsite.models import Chunk, Generation
-from chatsite.services.chat.generation_update import GenerationUpdate
+from chatsite.services.chat.generation_update import GenerationUpdate, HeldGeneration
 
 
-def store(tx: WriteSession, rows: Mapping[int, Generation], updates: Mapping[int, GenerationUpdate]) -> None:
+def store(tx: WriteSession, rows: Mapping[int, HeldGeneration], updates: Mapping[int, GenerationUpdate]) -> None:
     """Store the texts of updates as chunks, the next ones of their `rows`; both are by generation id.
 
     A provisional text that has not changed makes no chunk, so that no reader renders it again.
@@ -27,7 +27,7 @@ def store(tx: WriteSession, rows: Mapping[int, Generation], updates: Mapping[int
         tx.execute(insert(Chunk), chunks)
 
 
-def next_chunk(row: Generation, update: GenerationUpdate, kept_reasoning: str = "") -> dict[str, Any]:
+def next_chunk(row: Generation | HeldGeneration, update: GenerationUpdate, kept_reasoning: str = "") -> dict[str, Any]:
     """Return the values of the next chunk of a generation, which begins with the reasoning that it has to keep."""
     row.last_seq += 1
     return {

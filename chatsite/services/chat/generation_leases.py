@@ -7,10 +7,9 @@ another runner claimed, changes nothing any more.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.orm import defer
 
 from chatsite.database import WriteSession, db, utcnow, write_transaction
 from chatsite.engine.types import Turn
@@ -20,11 +19,12 @@ from chatsite.services import leases
 from chatsite.services.chat import claim_selection, generation_chunks, generation_reaping, generations, message_tree
 from chatsite.services.chat.claim_selection import RunnerModels, Selected
 from chatsite.services.chat.generation_reaping import RUNNING
-from chatsite.services.chat.generation_update import GenerationUpdate
+from chatsite.services.chat.generation_update import GenerationUpdate, HeldGeneration
 
 # More turns than any prompt holds; reading all of a very long conversation would make its answers slow.
 MAX_PROMPT_MESSAGES = 400
 MAX_TOKEN_COUNT = 2**31 - 1
+HELD_COLUMNS = tuple(getattr(Generation, each.name) for each in fields(HeldGeneration))
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,14 @@ def heartbeat(lease_owner: str, updates: Mapping[int, GenerationUpdate], lease_s
         generation_chunks.store(tx, held, ours)
         for key, news in ours.items():
             _apply_update(held[key], news)
+        _store_counts(tx, [held[key] for key in ours])
+        for key, news in ours.items():
+            if news.prompt_report:
+                report = update(Generation).where(Generation.id == key).values(prompt_report=news.prompt_report)
+                tx.execute(report.execution_options(synchronize_session=False))
             if news.status:
-                tx.flush()
-                generations.finish(tx, held[key], news.status, finish_reason=news.finish_reason, error=news.error)
+                row = tx.get_one(Generation, key, populate_existing=True)
+                generations.finish(tx, row, news.status, finish_reason=news.finish_reason, error=news.error)
         return set(updates) - set(held)
 
 
@@ -165,29 +170,30 @@ def _cut_leases(tx: WriteSession, lease_seconds: float) -> None:
     tx.execute(overlong.values(lease_until=lease_until).execution_options(synchronize_session=False))
 
 
-def _is_stored(row: Generation, update_: GenerationUpdate) -> bool:
+def _is_stored(row: HeldGeneration, update_: GenerationUpdate) -> bool:
     """Return whether an update was stored by an earlier call, whose end its runner did not learn."""
     return 0 < update_.seq <= row.last_seq
 
 
-def _lock_held(tx: WriteSession, lease_owner: str, updates: Mapping[int, GenerationUpdate]) -> dict[int, Generation]:
+def _lock_held(
+    tx: WriteSession, lease_owner: str, updates: Mapping[int, GenerationUpdate]
+) -> dict[int, HeldGeneration]:
     # No FOR UPDATE: the renewal of the leases in this transaction has locked these rows.
-    rows = tx.scalars(
-        select(Generation)
-        .where(Generation.id.in_(updates), leases.is_held(Generation, RUNNING, lease_owner))
-        # Whatever is large and does not change here is not read again at each tick.
-        .options(defer(Generation.prompt_report), defer(Generation.generation_options))
-        .execution_options(populate_existing=True)
-    )
-    return {row.id: row for row in rows if row.attempts == updates[row.id].attempts}
+    is_ours = leases.is_held(Generation, RUNNING, lease_owner)
+    rows = tx.execute(select(*HELD_COLUMNS).where(Generation.id.in_(updates), is_ours))
+    return {row.id: HeldGeneration(*row) for row in rows if row.attempts == updates[row.id].attempts}
 
 
-def _apply_update(row: Generation, update_: GenerationUpdate) -> None:
+def _store_counts(tx: WriteSession, rows: Sequence[HeldGeneration]) -> None:
+    """Store rows that news were applied to: all in one statement."""
+    if rows:
+        tx.execute(update(Generation), [dict(vars(row)) for row in rows])
+
+
+def _apply_update(row: HeldGeneration, update_: GenerationUpdate) -> None:
     # Whatever a server says that it has counted, the column holds no more.
     row.token_count = min(row.token_count + update_.new_tokens, MAX_TOKEN_COUNT)
     row.reasoning_tokens = min(row.reasoning_tokens + update_.reasoning_tokens, MAX_TOKEN_COUNT)
-    if update_.prompt_report:
-        row.prompt_report = update_.prompt_report
     # A later attempt keeps the time of the first token: the user has seen it.
     if (update_.new_tokens or update_.reasoning) and row.first_token_at is None:
         row.first_token_at = utcnow()
@@ -239,7 +245,7 @@ def _discard_progress(tx: WriteSession, row: Generation) -> None:
     tx.flush()
 
 
-def _reset_counts(row: Generation) -> None:
+def _reset_counts(row: Generation | HeldGeneration) -> None:
     row.token_count, row.first_token_at = 0, None
     row.reasoning_tokens, row.reasoning_seconds = 0, None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from chatsite.errors import ChatsiteError
@@ -47,3 +48,19 @@ class GenerationUpdate:
     def makes_chunk(self) -> bool:
         """Return whether there is text to store, of the answer or of the reasoning."""
         return bool(self.text or self.reasoning or self.is_provisional)
+
+
+@dataclass
+class HeldGeneration:
+    """What the news change of a generation that a runner holds: columns of the same names.
+
+    That is less than a row of the model, whose prompt report alone may be long: it is read at each tick.
+    """
+
+    id: int
+    attempts: int
+    last_seq: int
+    token_count: int
+    reasoning_tokens: int
+    reasoning_seconds: float | None
+    first_token_at: datetime | None
