@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from markdown_it.token import Token
 
+from chatsite.rendering.blocks import BlockStream
 from chatsite.rendering.highlight import language_name
 from chatsite.rendering.markdown_parser import normalize_source, parse_markdown
 from chatsite.rendering.syntax.fences import language_of_info
@@ -20,6 +21,12 @@ _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]*_~`]*(?=\s+[^\sa-zß-öø-�
 _UNPAIRED_MARKS = re.compile(r"[*`~]+(?=\S)|(?<=\S)[*`~]+|(?<!\w)_+|_+(?!\w)|^[*`~]+$")
 _CELL_SEPARATOR = ", "
 
+MAX_SPOKEN_CHARS = 15_000
+"""An answer is announced up to here, a quarter of an hour of speech; parsing more would hold the worker."""
+
+MAX_OPEN_CHARS = 5_000
+"""An open block is parsed with each announcement, so what is longer is announced when the block is finished."""
+
 
 @dataclass(frozen=True)
 class SpokenLabels:
@@ -28,6 +35,7 @@ class SpokenLabels:
     code: str = "Code."
     code_in_language: str = "Code in %(language)s."
     formula: str = "Formula."
+    rest: str = "The rest of the answer is on the page."
 
 
 ENGLISH = SpokenLabels()
@@ -51,6 +59,39 @@ def split_sentences(source: str, is_complete: bool, labels: SpokenLabels = ENGLI
     return [
         _with_full_stop(sentence) for sentence in ([*complete, remainder] if is_complete and remainder else complete)
     ]
+
+
+class GrowingSentences:
+    """The sentences of blocks that grow, up to MAX_SPOKEN_CHARS characters. A finished block is split once."""
+
+    def __init__(self, blocks: BlockStream) -> None:
+        self._blocks = blocks
+        self._finished: list[str] = []
+        self._split_blocks = 0
+        self._split_chars = 0
+
+    def list_complete(self, labels: SpokenLabels = ENGLISH) -> list[str]:
+        """Return the sentences that are complete; the open block may still add to its last one."""
+        self._split_finished(labels)
+        return [*self._finished, *split_sentences(self._cut(self._blocks.open)[:MAX_OPEN_CHARS], False, labels)]
+
+    def list_all(self, labels: SpokenLabels = ENGLISH) -> list[str]:
+        """Return all sentences once nothing follows, and at last that there is more, if that is so."""
+        self._split_finished(labels)
+        last = self._cut(self._blocks.open)
+        has_more = self._split_chars + len(self._blocks.open) > MAX_SPOKEN_CHARS
+        return [*self._finished, *split_sentences(last, not has_more, labels), *([labels.rest] if has_more else [])]
+
+    def _split_finished(self, labels: SpokenLabels) -> None:
+        for source in self._blocks.finished[self._split_blocks :]:
+            if said := self._cut(source):
+                self._finished += split_sentences(said, said == source, labels)
+            self._split_chars += len(source)
+        self._split_blocks = len(self._blocks.finished)
+
+    def _cut(self, source: str) -> str:
+        """Return what of the next block is still announced."""
+        return source[: max(0, MAX_SPOKEN_CHARS - self._split_chars)]
 
 
 def _split_passage(passage: str) -> list[str]:

@@ -10,7 +10,7 @@ from chatsite.rendering.markdown_parser import normalize_source, parse_markdown
 from chatsite.rendering.syntax.links import inline_text
 from chatsite.visible_text import cluster_ends, has_visible_text, remove_invisible, visible_line
 
-MAX_TITLE_SOURCE_CHARS = 4_000
+MAX_TITLE_SOURCE_CHARS = 2_000
 """A title is in the first lines; the rest of a long text is not parsed for it."""
 
 _MAX_CLUSTER_CHARS = 32

@@ -12,16 +12,21 @@ import signal
 import sys
 from html import unescape
 
-from chatsite.rendering.blocks import split_blocks
+from chatsite.rendering.blocks import BlockStream, split_blocks
 from chatsite.rendering.decoration import ENGLISH, decorate_block
 from chatsite.rendering.markdown import render_markdown
+from chatsite.rendering.markdown_parser import normalize_source
 from chatsite.rendering.process.render_budget import RenderBudget
 from chatsite.rendering.process.renderer import Renderer
-from chatsite.rendering.sentences import split_sentences
-from chatsite.rendering.text import is_blank, plain_text, title_from_text
+from chatsite.rendering.questions import needs_rendering
+from chatsite.rendering.sentences import MAX_SPOKEN_CHARS, GrowingSentences, split_sentences
+from chatsite.rendering.text import is_blank, plain_text
+from chatsite.rendering.titles import title_from_question
 from chatsite.visible_text import remove_controls
 
+# For what a process of its own does, which the kernel may kill, and for what a web worker does itself.
 MAX_SECONDS = 3.0
+MAX_WORKER_SECONDS = 0.5
 # Pieces between blanks; those that have blanks or line ends themselves are added below.
 MARKDOWN_MARKS = r"""
 a * ** _ ~~ ` `` ``` ~~~ # [ ] ( ) ![ ]( [a] [^1] < > <br> <sub> </sub> <kbd> </kbd> <details> <b> &amp; &#8238;
@@ -67,10 +72,22 @@ def render_random_markdown(rng: random.Random, max_chars: int) -> None:
     finished, rest = split_blocks(text)
     split_sentences("".join([*finished, rest]), is_complete=False)
     plain_text(text)
-    title_from_text(text)
-    is_blank(text)
-    remove_controls(text)
+    signal.setitimer(signal.ITIMER_PROF, MAX_WORKER_SECONDS)
+    do_worker_part(text)
     signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def do_worker_part(text: str) -> None:
+    """Do with a text what web workers do themselves, while others wait for them."""
+    blocks = BlockStream()
+    blocks.feed(normalize_source(text)[: MAX_SPOKEN_CHARS + 1])
+    sentences = GrowingSentences(blocks)
+    sentences.list_complete()
+    sentences.list_all()
+    title_from_question(text)
+    is_blank(text)
+    needs_rendering(text)
+    remove_controls(text)
 
 
 def render_random_formula(rng: random.Random, renderer: Renderer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import resource
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tests.support.web_fixtures import WebClient, create_answer, iter_stream_eve
 
 FinishAnswers = Callable[..., None]
 LINES = "a\n" * 4700
+MAX_WORKER_SECONDS = 1.0
 
 
 def slow_answer(number: int) -> str:
@@ -53,6 +55,24 @@ def test_page_of_slow_answers_takes_bounded_work_and_shows_all_text(
     for number in range(7):
         for block in range(8):
             assert f"{number}-{block}\n" in re.sub(r"</?i[^>]*>", "", page.text)
+
+
+@pytest.mark.parametrize("piece", ["#\n", "```\n\n```\n\n"])
+def test_odd_answer_takes_little_of_the_worker_itself(
+    alice: WebClient, finish_answers: FinishAnswers, piece: str
+) -> None:
+    """Not of the process that renders, but of the worker, in which all other visitors wait."""
+    text = piece * (98_000 // len(piece))
+    conversation = alice.start_conversation()
+    finish_answers(text)
+    shared = alice.send_form("POST", f"/conversations/{conversation}/shares", lifetime="never")
+    token = shared.headers["Location"].rpartition("#share-")[2]
+    for path in (f"/conversations/{conversation}", f"/shared/{token}"):
+        before = time.thread_time()
+        page = alice.get(path)
+        seconds = time.thread_time() - before
+        assert page.status_code == 200
+        assert seconds < MAX_WORKER_SECONDS, (path, seconds)
 
 
 @pytest.fixture

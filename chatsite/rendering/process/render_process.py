@@ -19,6 +19,9 @@ from typing import IO, Any, cast
 _Running = tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]
 
 
+_DECODER = json.JSONDecoder()
+
+
 class RenderProcessError(Exception):
     """The process ended before it had answered, or could not be started. `is_killed` says that the work ended it."""
 
@@ -48,7 +51,8 @@ class RenderProcess:
                 line = responses.readline()
                 if not line.endswith(b"\n"):
                     raise RenderProcessError(f"status {process.wait()}", is_killed=True)
-                response = json.loads(line)
+                # `json.loads` would guess the encoding of each of the thousands of lines that a page may take.
+                response, _ = _DECODER.raw_decode(line.decode())
                 is_over = "is_complete" in response
                 yield response
         except OSError as error:

@@ -7,13 +7,15 @@ events, and in the address of the stream that a page opens first.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import lru_cache
 
 from flask_babel import get_locale, gettext
 
 from chatsite.models import Message
 from chatsite.rendering.blocks import BlockStream
-from chatsite.rendering.sentences import SpokenLabels, split_sentences
+from chatsite.rendering.markdown_parser import normalize_source
+from chatsite.rendering.sentences import MAX_SPOKEN_CHARS, GrowingSentences, SpokenLabels
 from chatsite.services.chat.generation_progress import GenerationSnapshot
 from chatsite.web.chat.views import build_generation_status
 from chatsite.web.core.preferences import current_preferences
@@ -26,13 +28,12 @@ ANNOUNCEMENT_PAUSE_SECONDS = 1.0
 def count_announced(message: Message, snapshot: GenerationSnapshot | None) -> int:
     """Count the sentences already in the rendered page, so that the live region does not repeat them.
 
-    Returns 0 for provisional text, which may still become another text.
+    Returns 0 for provisional text, which may still become another text, and where nothing is read out.
     """
-    if snapshot and snapshot.is_provisional:
+    if (snapshot and snapshot.is_provisional) or _is_silent(message):
         return 0
-    blocks = BlockStream()
-    blocks.feed(message.text + (snapshot.text if snapshot else ""))
-    return len(_GrowingSentences(blocks).complete_sentences())
+    text = message.text + (snapshot.text if snapshot else "")
+    return len(_begin_sentences(text).list_complete(_current_labels()))
 
 
 class Announcer:
@@ -44,14 +45,14 @@ class Announcer:
     def __init__(self, message: Message, announced: int) -> None:
         # The answers of a comparison are written at the same time, and would interrupt each other.
         self._is_one_of_many = message.in_comparison
-        self._is_silent = self._is_one_of_many or current_preferences().voice == "states"
+        self._is_silent = _is_silent(message)
         self.announced = announced
         self._announced_at = time.monotonic()
-        self._sentences = _GrowingSentences(BlockStream())
+        self._sentences = GrowingSentences(BlockStream())
 
     def track_blocks(self, blocks: BlockStream) -> None:
         """Take the sentences to announce from `blocks` from now on."""
-        self._sentences = _GrowingSentences(blocks)
+        self._sentences = GrowingSentences(blocks)
 
     def announce_thinking(self) -> str:
         """Return the sentence that the model has begun to think; what it thinks is not announced."""
@@ -68,7 +69,7 @@ class Announcer:
         announcement = (
             render_macro("messages/_status.html", "generation_status", build_generation_status(snapshot))
             if is_waiting
-            else self._take_new(self._sentences.complete_sentences())
+            else self._take_new(self._sentences.list_complete)
         )
         if announcement:
             self._announced_at = time.monotonic()
@@ -76,36 +77,27 @@ class Announcer:
 
     def remaining_announcement(self, text: str) -> str:
         """Return the sentences of the finished `text` that were not announced yet."""
-        blocks = BlockStream()
-        blocks.feed(text)
-        return self._take_new(_GrowingSentences(blocks).all_sentences())
+        return self._take_new(_begin_sentences(text).list_all)
 
-    def _take_new(self, spoken: list[str]) -> str:
+    def _take_new(self, list_sentences: Callable[[SpokenLabels], list[str]]) -> str:
+        if self._is_silent:
+            return ""
+        spoken = list_sentences(_current_labels())
         new, self.announced = spoken[self.announced :], max(self.announced, len(spoken))
-        return "" if self._is_silent else " ".join(new)
+        return " ".join(new)
 
 
-class _GrowingSentences:
-    """The sentences of blocks that grow. Sentences of finished blocks are split once and kept."""
+def _is_silent(message: Message) -> bool:
+    """Return whether of an answer only its state is announced, so that nobody need look for sentences."""
+    return message.in_comparison or current_preferences().voice == "states"
 
-    def __init__(self, blocks: BlockStream) -> None:
-        self._blocks = blocks
-        self._finished: list[str] = []
-        self._split_blocks = 0
 
-    def complete_sentences(self) -> list[str]:
-        """Return all sentences that are complete; the open block may still add to its last one."""
-        for source in self._blocks.finished[self._split_blocks :]:
-            self._finished += split_sentences(source, True, _current_labels())
-        self._split_blocks = len(self._blocks.finished)
-        return [*self._finished, *split_sentences(self._blocks.open, False, _current_labels())]
-
-    def all_sentences(self) -> list[str]:
-        """Return all sentences, including the last one of the open block, once nothing follows."""
-        return [
-            *self.complete_sentences()[: len(self._finished)],
-            *split_sentences(self._blocks.open, True, _current_labels()),
-        ]
+def _begin_sentences(text: str) -> GrowingSentences:
+    """Return the sentences of what there is of an answer; what lies beyond the limit is not even cut into blocks."""
+    blocks = BlockStream()
+    # One character more shows that there is a rest.
+    blocks.feed(normalize_source(text)[: MAX_SPOKEN_CHARS + 1])
+    return GrowingSentences(blocks)
 
 
 def _current_labels() -> SpokenLabels:
@@ -119,5 +111,8 @@ def _labels_for(_language: str) -> SpokenLabels:
     The cache matters because every block asks for the labels.
     """
     return SpokenLabels(
-        code=gettext("Code."), code_in_language=gettext("Code in %(language)s."), formula=gettext("Formula.")
+        code=gettext("Code."),
+        code_in_language=gettext("Code in %(language)s."),
+        formula=gettext("Formula."),
+        rest=gettext("The rest of the answer is on the page."),
     )
