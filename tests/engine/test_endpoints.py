@@ -113,7 +113,7 @@ def test_name_of_the_file_wins_over_the_environment(tmp_path: Path) -> None:
     ],
 )
 def test_address_that_is_none_is_refused_without_its_password(url: str) -> None:
-    with pytest.raises(ModelLoadError, match="not the address of an endpoint") as caught:
+    with pytest.raises(ModelLoadError, match="not the address of a model server") as caught:
         parse_environment_endpoint(url)
     assert ":hunter2" not in str(caught.value)
 
@@ -123,7 +123,7 @@ def test_address_that_is_none_is_refused_without_its_password(url: str) -> None:
     [
         ("[A]\nendpoint = 'http://a/v1'", "not a valid name of an endpoint"),
         ("['a/b']\nendpoint = 'http://a/v1'", "not a valid name of an endpoint"),
-        ("[x]\nendpoint = 'nowhere'", "not the address of an endpoint"),
+        ("[x]\nendpoint = 'nowhere'", "not the address of a model server"),
         ("[x]\nendpoint = 3", "endpoint of .x. must be a text"),
         ("[x]\nendpoint = 'http://a/v1'\nkey = 'secret'", "unknown key 'key'; the keys are ca_file, context"),
         ("[x]\nendpoint = 'http://a/v1'\nhub = 'a/b'", "unknown key 'hub'"),

@@ -191,7 +191,7 @@ def test_repository_without_readable_weights_is_rejected(
     hub: FakeHub, pickled_repository: Path, tmp_path: Path
 ) -> None:
     hub.repositories["somebody/pickled"] = pickled_repository
-    with pytest.raises(ModelLoadError, match="no weights in a supported format"):
+    with pytest.raises(ModelLoadError, match="no model files in a supported format"):
         ensure_installed(resolve_entry("somebody/pickled"), tmp_path / "models", lambda progress: None)
     assert not any("pytorch_model" in asked for asked in hub.requests)
 

@@ -215,7 +215,7 @@ def test_custom_folder_is_used_in_place(chat_folder: Path, tmp_path: Path) -> No
 
 
 def test_scripted_model_has_no_weights(tmp_path: Path) -> None:
-    with pytest.raises(ModelLoadError, match="no weights"):
+    with pytest.raises(ModelLoadError, match="no model files"):
         ensure_installed(resolve_entry("scripted"), tmp_path, lambda progress: None)
 
 
