@@ -15,7 +15,7 @@ from tests.support.served_site import REPOSITORY_ROOT, HttpVisitor, ServedSite, 
 
 pytestmark = pytest.mark.slow
 
-SECRETS = ("Quokka", "Numbat", "Bilby", "Potoroo")
+SECRETS = ("Quokka", "Numbat", "Bilby", "Potoroo", "Dunnart")
 
 
 def post(visitor: HttpVisitor, path: str, **form: str) -> str:
@@ -63,7 +63,8 @@ def back_up(site: ServedSite, target: Path) -> None:
 
 
 def test_temporary_chat_leaves_no_bytes_on_disk(tmp_path: Path) -> None:
-    """Questions, answers, another version, an answer that is being written, a draft, the title, the names: nothing.
+    """Questions, answers, another version, an answer that is being written, a message that waits for it, a draft, the title, the names:
+    nothing.
 
     The looks are taken while the site goes on, so that nothing is owed to its end.
     """
@@ -93,6 +94,8 @@ def test_temporary_chat_leaves_no_bytes_on_disk(tmp_path: Path) -> None:
         )
         running = begin(visitor, "/slow " + "Bilby " * 200)
         wait_until(lambda: rows(site, "SELECT count(*) FROM chunk") > 3, what="An answer under way")
+        visitor.post_question("/say Dunnart", "waiting", running)
+        assert rows(site, "SELECT count(*) FROM waiting_message") == 1
         names = (done, running, *visitor.list_message_ids(done), *visitor.list_message_ids(running))
         assert {word for _, word in found(instance, SECRETS)} == set(SECRETS)
 
@@ -101,6 +104,7 @@ def test_temporary_chat_leaves_no_bytes_on_disk(tmp_path: Path) -> None:
             visitor.get("/")
             assert post(visitor, f"/conversations/{conversation}/closure").endswith("/?temporary=1")
         assert rows(site, "SELECT count(*) FROM message WHERE text <> ''") == 2
+        assert rows(site, "SELECT count(*) FROM waiting_message") == 0
         # A runner sweeps when it starts, and this one had no time to.
         for runner in site.list_runners():
             runner.kill()

@@ -12,7 +12,7 @@ from sqlalchemy import delete, select
 
 from chatsite.database import WriteSession, db, truncate_wal, vacuum_database, write_transaction
 from chatsite.errors import NotTemporaryError
-from chatsite.models import Conversation, Message
+from chatsite.models import Conversation, Message, WaitingMessage
 from chatsite.models.conversation import new_public_id
 from chatsite.services import leases
 from chatsite.services.chat import conversations
@@ -102,6 +102,8 @@ def _delete_contents(tx: WriteSession, conversation: Conversation) -> bool:
     newest = select(Message.id).where(Message.conversation_id == conversation.id).order_by(Message.id.desc())
     ids = tx.scalars(newest.limit(BATCH_SIZE)).all()
     tx.execute(delete(Message).where(Message.id.in_(ids)).execution_options(synchronize_session=False))
+    waiting = delete(WaitingMessage).where(WaitingMessage.conversation_id == conversation.id)
+    tx.execute(waiting.execution_options(synchronize_session=False))
     conversation.title, conversation.draft_text, conversation.active_leaf_id, conversation.idempotency_key = (
         "",
         None,
