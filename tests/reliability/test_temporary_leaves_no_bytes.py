@@ -63,8 +63,8 @@ def back_up(site: ServedSite, target: Path) -> None:
 
 
 def test_temporary_chat_leaves_no_bytes_on_disk(tmp_path: Path) -> None:
-    """Questions, answers, another version, an answer that is being written, a message that waits for it, a draft, the title, the names:
-    nothing.
+    """Questions, answers, another version, an answer that is being written, a message that waits for it, a draft, the
+    title, the names: nothing.
 
     The looks are taken while the site goes on, so that nothing is owed to its end.
     """
