@@ -118,6 +118,15 @@ def test_open_webui_files_in_a_zip_belong_to_their_message() -> None:
     assert reasons == []
 
 
+def test_grok_files_are_known_by_their_folders() -> None:
+    response = {"_id": "1", "message": "Look", "sender": "human", "file_attachments": ["0b1c-2d3e"]}
+    backend = {"conversations": [{"conversation": {"id": "g"}, "responses": [{"response": response}]}]}
+    assets = {f"prod-mc-asset-server/{each}/content": b"x" for each in ("0b1c-2d3e", "9f8e-7d6c")}
+    [talk], reasons = read_archive({"prod-grok-backend.json": backend, **assets})
+    assert list_texts(talk) == ["Look\n\n[file]"]
+    assert reasons == [FilesWithoutMessageError(count=1, names="9f8e-7d6c")]
+
+
 def test_pictures_of_notes_stand_in_their_links() -> None:
     note = "## User\n\nLook ![[fox one.png]] ![x](files/two%20foxes.png)\n\n## Assistant\n\nNice.\n"
     archive = {"note.md": note.encode(), "files/fox one.png": b"", "files/two foxes.png": b"", "three.png": b""}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from chatsite.services.transfer.formats import gemini, sillytavern
 from tests.support.record_builders import (
     list_omitted,
@@ -192,3 +194,38 @@ def test_options_and_files_of_a_chat_of_open_webui_come_in_or_are_counted() -> N
     assert parsed.values["instructions"] == "Be brief."
     assert list_omitted(parsed) == {"file": 1, "unknown": 2}
     assert parse(make_openwebui_record({"content": "Q"})).values["generation_options"] is None
+
+
+def test_sources_and_steps_of_grok_are_listed_and_counted() -> None:
+    pages = [{"title": "Bread", "url": "https://example.com/b", "preview": "x"}, {"url": "https://example.org"}, {}]
+    answer = {
+        "_id": "2",
+        "parent_response_id": "1",
+        "message": "Rye.",
+        "sender": "ASSISTANT",
+        "cited_web_search_results": [*pages, pages[0]],
+        "web_search_results": pages,
+        "agent_thinking_traces": ["Hm", "Ah"],
+        "steps": [{"text": "x"}, {"text": "y"}],
+    }
+    responses = [{"_id": "1", "message": "Which?", "sender": "human"}, answer, {**answer, "_id": "3", "message": ""}]
+    parsed = parse({"conversation": {"id": "g"}, "responses": [{"response": each} for each in responses]})
+    links = "- [Bread](https://example.com/b)\n- [example.org](https://example.org)"
+    assert list_texts(parsed) == ["Which?", f"Rye.\n\n{links}"]
+    assert list_omitted(parsed) == {"tool_call": 4, "thoughts": 4}
+
+
+def test_branch_that_grok_shows_is_active() -> None:
+    texts = {"1": (None, "Q"), "2": ("1", "One"), "3": ("1", "Two"), "4": ("2", "")}
+    responses: list[dict[str, Any]] = []
+    for key, (parent, text) in texts.items():
+        response = {"_id": key, "parent_response_id": parent, "message": text}
+        responses.append({"response": response | {"sender": "ASSISTANT" if parent else "human"}})
+    for leaf, shown in (("2", "One"), ("3", "Two"), ("4", "One"), (None, "Two"), ("gone", "Two")):
+        parsed = parse({"conversation": {"id": "g", "leaf_response_id": leaf}, "responses": responses})
+        assert list_texts(parsed) == ["Q", shown]
+
+
+def test_tags_of_old_chats_of_open_webui_come_in() -> None:
+    for tags in (["home", "garden"], [{"name": "home"}, {"name": "garden"}, {}, 5]):
+        assert parse(make_openwebui_record({"content": "Q"}, chat={"tags": tags})).tags == ["home", "garden"]

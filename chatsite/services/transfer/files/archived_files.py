@@ -49,7 +49,9 @@ class ArchivedFiles:
             stem = parts[1] if parts else base.rpartition(".")[0] or base
             known = (names or {}).get(base) or (names or {}).get(stem)
             own = parts[2] if parts and "." in (parts[2] or "") else base
-            shown = single_line(known or own, MAX_NAME_CHARS) or base
+            # Grok's archive has a folder with the id of each file, in which it is called `content`.
+            folder = path.rpartition("/")[0].rpartition("/")[2] if base == "content" else ""
+            shown = single_line(known or folder or own, MAX_NAME_CHARS) or base
             self._shown_names[path] = shown
             for key in {path, base, stem, shown}:
                 self._paths.setdefault(key, []).append(path)

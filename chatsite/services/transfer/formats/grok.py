@@ -18,9 +18,12 @@ from chatsite.services.transfer.coercion import (
     single_line,
 )
 from chatsite.services.transfer.content.attachments import mention_attachment, mention_image
+from chatsite.services.transfer.content.markup import format_link
 from chatsite.services.transfer.content.reasoning import keep_reasoning
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
-from chatsite.services.transfer.omissions import Omissions
+from chatsite.services.transfer.omissions import Omissions, OmittedKind
+
+MAX_SOURCES = 100
 
 
 def is_conversation(record: Mapping[str, Any]) -> bool:
@@ -37,14 +40,16 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
         response = as_dict(as_dict(each).get("response"))
         previous_key = messages[-1].source_key if messages else None
         messages.append(_parse_response(response, number, omitted, previous_key=previous_key))
+    leaf_key = message_ordering.nearest_kept_key(messages, external_id(conversation.get("leaf_response_id")))
     ordered = message_ordering.parents_first(messages)
+    last_key = ordered[-1].source_key if ordered else None
     created_at = _parse_time(conversation.get("create_time"))
     source_id = external_id(conversation.get("id")) or message_ordering.derive_source_id(ordered, created_at)
     return ImportedConversation(
         import_source_id=f"grok:{source_id}",
         original_source_id=f"grok:{source_id}",
         title=conversation_title(conversation.get("title")),
-        messages=message_ordering.with_one_active_version(ordered, ordered[-1].source_key if ordered else None),
+        messages=message_ordering.with_one_active_version(ordered, leaf_key or last_key),
         created_at=created_at,
         updated_at=_parse_time(conversation.get("modify_time")),
         values={"pinned": conversation.get("starred") is True},
@@ -63,7 +68,9 @@ def _parse_response(
     ]
     images = [mention_image(None, omitted) for _ in as_list(record.get("generated_image_urls"))]
     text = record["message"] if isinstance(record.get("message"), str) else ""
-    text = clean_message_text("\n\n".join([text, *attached, *images]))
+    sources = _source_list(record) if text.strip() else ""
+    text = clean_message_text("\n\n".join(filter(None, [text, *attached, *images, sources])))
+    _count_steps(record, omitted)
     # The model's own name may stand for "assistant".
     role = Role.USER if str(record.get("sender")).lower() in {"human", "user"} else Role.ASSISTANT
     source_id = external_id(record.get("_id"))
@@ -79,6 +86,20 @@ def _parse_response(
         generations=[{"model": model}] if model else [],
         reasoning=keep_reasoning(thoughts, omitted, has_answer=bool(text) and role is Role.ASSISTANT),
     )
+
+
+def _source_list(record: Mapping[str, Any]) -> str:
+    """Return the pages that an answer cites, a line for each."""
+    pages = [as_dict(each) for each in as_list(record.get("cited_web_search_results"))[:MAX_SOURCES]]
+    links = [format_link(page.get("title"), page.get("url")) for page in pages]
+    return "\n".join(f"- {link}" for link in dict.fromkeys(links) if link)
+
+
+def _count_steps(record: Mapping[str, Any], omitted: Omissions) -> None:
+    """Count the searches and other steps of an answer, and what helpers of the model thought."""
+    steps = len(as_list(record.get("steps"))) or bool(record.get("web_search_results"))
+    omitted[OmittedKind.TOOL_CALL] += steps
+    omitted[OmittedKind.THOUGHTS] += len(as_list(record.get("agent_thinking_traces")))
 
 
 def _parse_time(value: object) -> datetime | None:

@@ -75,7 +75,9 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
 
 def _parse_tags(record: Mapping[str, Any]) -> list[str]:
     """Return the tags of a conversation, and one for its folder, of which most exports have only the id."""
-    tags = [single_line(tag, 40) for tag in as_list(as_dict(record.get("meta")).get("tags"))[:MAX_TAGS]]
+    # Older versions have them in the chat.
+    given = as_list(as_dict(record.get("meta")).get("tags")) or as_list(as_dict(record.get("chat")).get("tags"))
+    tags = [single_line(as_dict(tag).get("name", tag), 40) for tag in given[:MAX_TAGS]]
     folder_id = external_id(record.get("folder_id"))
     folder_name = single_line(as_dict(record.get("folder")).get("name"), 40)
     tags.append(folder_name or (f"Open WebUI folder {folder_id[-6:]}" if folder_id else None))
