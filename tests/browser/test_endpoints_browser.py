@@ -159,6 +159,7 @@ def test_server_is_found_added_used_compared_lost_and_removed(
     expect(page.locator(".prose").last).to_contain_text("Foxes are")
     page.goto("/models")
     expect(card(page, owl)).to_contain_text("Failed:")
+    assert find_violations(page) == []
     owl.restart()
     card(page, owl).get_by_role("button", name=f"Check again {owl.name}").click()
     expect(card(page, owl)).to_contain_text("Ready")
