@@ -47,7 +47,7 @@ def test_everything_happens_in_sub_path(url: str, chromium: Browser) -> None:
     page.keyboard.press("Control+k")
     palette = page.get_by_role("dialog", name="Search or jump to…")
     palette.get_by_role("combobox").fill("Dark theme")
-    palette.get_by_role("option", name="Dark theme").click()
+    palette.get_by_role("option", name="Dark theme", exact=True).click()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     expect(page).to_have_url(conversation)
     page.reload()
