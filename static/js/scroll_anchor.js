@@ -3,9 +3,9 @@
 const on = addEventListener;
 
 // Where the end of the page is kept in view, what opens would push its own beginning out of it.
-on("toggle", ({ target }) => {
-  if (target.open) target.querySelector(":scope > summary")?.scrollIntoView({ block: "nearest" });
-}, true);
+on("toggle", ({ target }) =>
+  // What a page has open from its beginning, nobody opened.
+  target.querySelector(":scope[open]:focus-within > summary")?.scrollIntoView({ block: "nearest" }), true);
 
 // The page counts its place from its end, and follows it by itself; away from there one is told what comes to it.
 const main = () => document.getElementById("main");

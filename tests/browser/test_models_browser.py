@@ -179,8 +179,15 @@ def test_failed_download_shows_reason_and_retry(
     expect(card(page, "Lost")).to_contain_text("Failed:")
     expect(card(page, "Lost")).to_contain_text("somebody/lost")
     expect(card(page, "Lost").get_by_role("button", name="Try again Lost")).to_be_visible()
-    page.reload()
+    # Its card is open, and the page begins at its top all the same.
+    page.set_viewport_size({"width": 1280, "height": 400})
+    page.goto("/overview")
+    page.locator("#main").get_by_role("link", name=re.compile("^Models")).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Models")
     expect(card(page, "Lost")).to_contain_text("Failed:")
+    page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+    expect(card(page, "Lost")).not_to_be_in_viewport()
+    expect(page.get_by_role("heading", level=1)).to_be_in_viewport()
 
 
 def test_model_download_and_removal_without_javascript(
