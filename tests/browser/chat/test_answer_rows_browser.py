@@ -58,7 +58,7 @@ def test_row_under_versions_breaks_between_what_is_done_and_what_is_said(
     for parts in (".tool", ".versions > *"):
         controls = page.locator(f".message-assistant > footer {parts}").locator("visible=true")
         assert controls.count() >= 4
-        boxes = [each.bounding_box() or {} for each in controls.all()]
-        assert len({round(box["y"] + box["height"] / 2) for box in boxes}) == 1, parts
+        boxes = controls.evaluate_all("(all) => all.map((each) => each.getBoundingClientRect().toJSON())")
+        assert len({round(box["top"] + box["bottom"]) // 2 for box in boxes}) == 1, parts
     right = page.locator(".message-assistant > footer").evaluate("(row) => row.scrollWidth - row.clientWidth")
     assert right == 0
