@@ -27,8 +27,6 @@ from chatsite.errors import (
     NotJsonError,
     OtherEncodingError,
     RecordDamagedError,
-    RecordTooDeepError,
-    RecordTooLargeError,
     UploadIncompleteError,
 )
 from chatsite.models import Conversation, Import, ImportOutcome, ImportState, UploadChunk, User
@@ -38,9 +36,8 @@ from chatsite.services.leases import LeaseLostError
 from chatsite.services.organize import tags
 from chatsite.services.search import search
 from chatsite.services.transfer import import_leases, import_store, imports
-from chatsite.services.transfer.files import archives, json_records
+from chatsite.services.transfer.files import archives
 from chatsite.services.transfer.formats.native import PARTIAL_PREFIX
-from chatsite.services.transfer.records import Record
 from tests.conftest import People
 from tests.support import other_exports
 from tests.support import transfer_fixtures as t
@@ -175,46 +172,6 @@ def test_oversized_zip_directory_is_rejected() -> None:
     held = b"PK\x03\x04" + b"\0" * 100 + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 9, 9, 100_000_000, 0, 0)
     with pytest.raises(ArchiveBombError, match="more data than is allowed"):
         list(archives.iter_members(archives.Upload(io.BytesIO(held), "x.zip", len(held), 10**9)))
-
-
-def records(text: str | bytes) -> list[Record]:
-    """The records of a text."""
-    data = text if isinstance(text, bytes) else text.encode()
-    return list(json_records.RecordReader(io.BytesIO(data).read).iter_records())
-
-
-@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
-def test_records_split_correctly_at_any_chunk_size(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_records, "CHUNK_BYTES", chunk)
-    objects = [{"title": '] } " \\', "deep": [[{"a": "\\\\"}]]}, {"title": "\N{SNOWMAN}\u2028", "n": 1.5}]
-    for text in (
-        json.dumps(objects),
-        json.dumps(objects, indent=2, ensure_ascii=False),
-        "\ufeff" + json.dumps(objects),
-    ):
-        assert [record.value for record in records(text)] == objects
-    own = '{"format": "chatsite-export", "tags": [{"name": "x"}], "conversations": [{"id": 1}]}'
-    assert [(record.array_name, record.value) for record in records(own)] == [
-        ("tags", {"name": "x"}),
-        ("conversations", {"id": 1}),
-    ]
-
-
-def test_too_deep_or_large_record_skips_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_records, "CHUNK_BYTES", 1000)
-    monkeypatch.setattr(json_records, "MAX_RECORD_BYTES", 5000)
-    deep = '{"title": "deep", "x": ' + "[" * 200 + "]" * 200 + "}"
-    long = '{"title": "long", "x": "' + "a\\\\" * 9000 + '"}'
-    wide = '{"title": "wide", "x": [' + '"b",' * 5000 + '"b"]}'
-    for middle, problem in ((deep, RecordTooDeepError()), (long, RecordTooLargeError()), (wide, RecordTooLargeError())):
-        found = records(f'[{{"title": "first"}}, {middle}, {{"title": "last"}}]')
-        assert [record.error for record in found] == [None, problem, None]
-        assert found[1].title == middle[11:15]
-
-
-def test_parsing_stops_after_many_damaged_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = '[{"title": "a", "x": 1}' + ', {"title": "a", "x": [' * 5000
-    assert 90 < len(records(text)) < 200
 
 
 def test_import_resumes_after_process_death(people: People, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from chatsite.database import WriteSession
 from chatsite.errors import (
-    NotesWithoutRolesError,
     PartsWithoutConversationsError,
     RecordDamagedError,
     RecordTooDeepError,
@@ -18,8 +17,7 @@ from chatsite.errors import (
 )
 from chatsite.runner import import_job
 from chatsite.services.transfer import import_leases
-from chatsite.services.transfer.files import json_records, record_groups
-from chatsite.services.transfer.formats import markdown_notes
+from chatsite.services.transfer.files import record_groups
 from chatsite.services.transfer.message_ordering import ImportedConversation
 from tests.conftest import People
 from tests.support import export_samples as samples
@@ -68,24 +66,6 @@ def test_grok_conversations_are_read_from_their_list() -> None:
     assert shown(again) == shown(talk)
     names = "projects (1), media_posts (1), prod-mc-billing.json"
     assert others == PartsWithoutConversationsError(count=3, names=names)
-
-
-@pytest.mark.parametrize("key", ["conversations", "data"])
-def test_lists_in_an_object_are_read(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = [other_exports.make_chatgpt_conversation(1), other_exports.make_claude_conversation(2)]
-    wrapped = {"success": True, "meta": {"n": [1, {"a": 1}]}, key: whole, "tags": [{"name": "no tag of ours"}]}
-    for chunk in (1, 50, 1 << 20):
-        monkeypatch.setattr(json_records, "CHUNK_BYTES", chunk)
-        found = read_file(wrapped)
-        assert [each.title for each in found if isinstance(each, ImportedConversation)] == ["Recetas 1", "Poems 2"]
-    # Each element is held to the limit of a record, and not the whole list.
-    monkeypatch.setattr(json_records, "MAX_RECORD_BYTES", 4000)
-    assert len(read_file({key: [other_exports.make_claude_conversation(n) for n in range(50)]})) == 50
-    texts = [json.dumps(other_exports.make_claude_conversation(n)) for n in range(4)]
-    texts[1] = texts[1].replace('"Hmm"', '"Hmm')
-    found = read_file(f'{{"{key}": [{", ".join(texts)}]}}'.encode())
-    assert [each.title for each in found if isinstance(each, ImportedConversation)] == ["Poems 0", "Poems 2", "Poems 3"]
-    assert len(found) == 4
 
 
 def test_chat_of_openwebui_without_envelope_is_read() -> None:
@@ -263,43 +243,12 @@ def test_gemini_activity_becomes_conversations_by_its_pauses() -> None:
     ]
 
 
-def test_notes_with_role_headings_are_conversations() -> None:
-    talk = read_one(samples.NOTE, "notes/Any name.md")
-    assert (talk.title, talk.tags, str(talk.created_at)) == (
-        "A note",
-        ["home", "two words"],
-        "2026-01-02 03:04:05+00:00",
-    )
-    question, answer = shown(talk)
-    assert question == ("user", "What is this?\n\n```markdown\n## Assistant\n```")
-    assert answer == ("assistant", "An example.\n\n### You\n\nNo label: its level is another one.")
-    bold = read_one(samples.BOLD_NOTE, "Bold.md")
-    assert (bold.title, shown(bold)) == ("Bold", [("user", "Hello"), ("assistant", "Hi **User**, how are you?")])
-
-
-def test_folder_of_notes_is_read_and_other_notes_are_counted_once() -> None:
-    files = {f"vault/{n}.md": b"# Shopping\n\n- milk" for n in range(300)}
-    archive = samples.zip_files({**files, "vault/.obsidian/app.json": {}, "vault/A.md": samples.BOLD_NOTE})
-    talk, others = read_file(archive, "vault.zip")
-    assert isinstance(talk, ImportedConversation)
-    assert others == NotesWithoutRolesError(count=300)
-    with pytest.raises(NotesWithoutRolesError):
-        read_file(samples.zip_files(files), "vault.zip")
-
-
 def test_groups_of_messages_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_groups, "MAX_RECORD_BYTES", 2000)
     messages = [{"role": "user", "content": "x" * 100}] * 50
     assert read_file(messages) == [RecordTooLargeError()]
     monkeypatch.setattr(record_groups, "MAX_RECORDS", 10)
     assert read_file([{"role": "user", "content": "x"}] * 11) == [RecordTooLargeError()]
-
-
-def test_notes_with_too_many_messages_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(markdown_notes, "MAX_MESSAGES", 3)
-    note = b"## User\n\nQ\n\n## Assistant\n\nA\n\n"
-    assert len(shown(read_one(note, "x.md"))) == 2
-    assert read_file(note * 2, "x.md") == [RecordTooLargeError()]
 
 
 @ONE_DATABASE

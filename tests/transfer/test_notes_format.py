@@ -1,0 +1,42 @@
+"""Markdown notes are conversations if their headings say who wrote what."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatsite.errors import NotesWithoutRolesError, RecordTooLargeError
+from chatsite.services.transfer.formats import markdown_notes
+from chatsite.services.transfer.message_ordering import ImportedConversation
+from tests.support import export_samples as samples
+from tests.support.file_reading import read_file, read_one, shown
+
+
+def test_notes_with_role_headings_are_conversations() -> None:
+    talk = read_one(samples.NOTE, "notes/Any name.md")
+    assert (talk.title, talk.tags, str(talk.created_at)) == (
+        "A note",
+        ["home", "two words"],
+        "2026-01-02 03:04:05+00:00",
+    )
+    question, answer = shown(talk)
+    assert question == ("user", "What is this?\n\n```markdown\n## Assistant\n```")
+    assert answer == ("assistant", "An example.\n\n### You\n\nNo label: its level is another one.")
+    bold = read_one(samples.BOLD_NOTE, "Bold.md")
+    assert (bold.title, shown(bold)) == ("Bold", [("user", "Hello"), ("assistant", "Hi **User**, how are you?")])
+
+
+def test_folder_of_notes_is_read_and_other_notes_are_counted_once() -> None:
+    files = {f"vault/{n}.md": b"# Shopping\n\n- milk" for n in range(300)}
+    archive = samples.zip_files({**files, "vault/.obsidian/app.json": {}, "vault/A.md": samples.BOLD_NOTE})
+    talk, others = read_file(archive, "vault.zip")
+    assert isinstance(talk, ImportedConversation)
+    assert others == NotesWithoutRolesError(count=300)
+    with pytest.raises(NotesWithoutRolesError):
+        read_file(samples.zip_files(files), "vault.zip")
+
+
+def test_notes_with_too_many_messages_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(markdown_notes, "MAX_MESSAGES", 3)
+    note = b"## User\n\nQ\n\n## Assistant\n\nA\n\n"
+    assert len(shown(read_one(note, "x.md"))) == 2
+    assert read_file(note * 2, "x.md") == [RecordTooLargeError()]
