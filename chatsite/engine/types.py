@@ -73,6 +73,7 @@ class Request:
     Nobody waits for one that `is_background`: no model is loaded for it, and a model that can think before it answers
     is told not to. The first `kept_chars` of the prefix stay whatever comes: provisional text replaces the rest only.
     `written_tokens` of the prefix were taken from `max_new_tokens`; an answer that is begun anew gets them back.
+    `reasoning` is what a model of this machine thought before it wrote the prefix.
     """
 
     id: int
@@ -84,6 +85,7 @@ class Request:
     is_background: bool = False
     kept_chars: int = 0
     written_tokens: int = 0
+    reasoning: str = ""
 
 
 @dataclass(frozen=True)

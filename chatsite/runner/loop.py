@@ -321,6 +321,7 @@ class Runner:
             model=claim.model or "",
             kept_chars=claim.kept_chars,
             written_tokens=claim.token_count,
+            reasoning=claim.reasoning,
         )
 
     def _heartbeat(

@@ -157,6 +157,7 @@ def test_runner_that_dies_while_answering_keeps_both_texts(people: People) -> No
     again = claim_one("second")
     # The limit of an answer does not count what was thought.
     assert (again.prefix_text, again.token_count) == ("They are", 2)
+    assert again.reasoning
     say(again, " red.", "second")
     finish(again, "second")
     message = messages.get(people.alice, answer.public_id)

@@ -29,6 +29,9 @@ SYSTEM_INDEX = 0
 # As templates of models that think write it, and as the models were trained to go on after it.
 REASONING_END = f"\n{CLOSE_TAG}\n\n"
 
+# The ids of texts that stand in each prompt of a request, by the number of their placeholder.
+PinnedTexts = Mapping[int, Sequence[int]]
+
 
 @dataclass(frozen=True)
 class ChatFormat(TokenizerFormat):
@@ -40,16 +43,18 @@ class ChatFormat(TokenizerFormat):
         """Build the system prompt, the newest turns that leave room for the answer, and the generation prompt."""
         encoded: list[EncodedTurn] = [self.encode_text(turn.text) for turn in request.turns]
         newest = require_newest_text(encoded)
-        system_ids = self.encode_text("\n".join(request.persona)) or []
         budget_tokens = prompt_budget(request, self.context_tokens, self.encode_prefix(request.prefix))
-        first_kept = self._first_kept_turn(request, encoded, system_ids, budget_tokens=budget_tokens)
-        tokens_left = (
-            budget_tokens - self._rendered_size(request, encoded, system_ids, first_kept=first_kept) + len(newest)
-        )
+        pinned = {SYSTEM_INDEX: self.encode_text("\n".join(request.persona)) or []}
+        if request.prefix and request.reasoning:
+            thought = self.encode_text(request.reasoning) or []
+            # The end of a long thought says more than its beginning, and the question needs room.
+            pinned[_reasoning_index(request)] = thought[-max(1, budget_tokens // 2) :]
+        first_kept = self._first_kept_turn(request, encoded, pinned, budget_tokens=budget_tokens)
+        tokens_left = budget_tokens - self._rendered_size(request, encoded, pinned, first_kept=first_kept) + len(newest)
         if tokens_left < 1:
             raise PromptTooLongError
         kept_newest = newest[-tokens_left:]
-        ids = tuple(self._render_ids(request, [*encoded[:-1], kept_newest], system_ids, first_kept=first_kept))
+        ids = tuple(self._render_ids(request, [*encoded[:-1], kept_newest], pinned, first_kept=first_kept))
         turns = describe_turns(
             request, encoded, first_kept, newest_tokens=len(kept_newest), split_tokens=self.split_text
         )
@@ -76,12 +81,12 @@ class ChatFormat(TokenizerFormat):
         exchange = Turn("user", "x"), Turn("assistant", "x")
         requests = [Request(0, (*exchange * times, exchange[0])) for times in (0, 1)]
         short, long = (
-            self._rendered_size(request, [[0]] * len(request.turns), [], first_kept=0) for request in requests
+            self._rendered_size(request, [[0]] * len(request.turns), {}, first_kept=0) for request in requests
         )
         return (long - short - len(exchange)) / len(exchange)
 
     def _first_kept_turn(
-        self, request: Request, encoded: Sequence[EncodedTurn], system_ids: Sequence[int], *, budget_tokens: int
+        self, request: Request, encoded: Sequence[EncodedTurn], pinned: PinnedTexts, *, budget_tokens: int
     ) -> int:
         """Return the index of the first turn that is kept, by bisection.
 
@@ -92,24 +97,24 @@ class ChatFormat(TokenizerFormat):
         low, high = 0, len(candidates) - 1
         while low < high:
             middle = (low + high) // 2
-            if self._rendered_size(request, encoded, system_ids, first_kept=candidates[middle]) <= budget_tokens:
+            if self._rendered_size(request, encoded, pinned, first_kept=candidates[middle]) <= budget_tokens:
                 high = middle
             else:
                 low = middle + 1
         return candidates[high]
 
     def _rendered_size(
-        self, request: Request, encoded: Sequence[EncodedTurn], system_ids: Sequence[int], *, first_kept: int
+        self, request: Request, encoded: Sequence[EncodedTurn], pinned: PinnedTexts, *, first_kept: int
     ) -> int:
-        return len(self._render_ids(request, encoded, system_ids, first_kept=first_kept))
+        return len(self._render_ids(request, encoded, pinned, first_kept=first_kept))
 
     def _render_ids(
-        self, request: Request, encoded: Sequence[EncodedTurn], system_ids: Sequence[int], *, first_kept: int
+        self, request: Request, encoded: Sequence[EncodedTurn], pinned: PinnedTexts, *, first_kept: int
     ) -> list[int]:
         """Return the ids of the template's own text, with the ids of the texts in their places."""
-        texts = {SYSTEM_INDEX: system_ids} | {i + 1: ids or () for i, ids in enumerate(encoded) if i >= first_kept}
+        texts = {**pinned, **{i + 1: ids or () for i, ids in enumerate(encoded) if i >= first_kept}}
         roles = ["system", *(turn.role for turn in request.turns)]
-        messages = [{"role": roles[i], "content": f"\ue000{i}\ue001"} for i in texts if texts[i]]
+        messages = [{"role": role, "content": _placeholder(i)} for i, role in enumerate(roles) if texts.get(i)]
         parts = PLACEHOLDER.split(self._render_prompt(request, messages))
         template_ids = {text: self._encode_template(text) for text in set(parts[::2])}
         ids = list(template_ids[parts[0]])
@@ -126,7 +131,11 @@ class ChatFormat(TokenizerFormat):
         rendered = self._render_template(messages, may_think=not request.is_background)
         # What is written already belongs to the answer, so the model has no more to think about.
         is_quick = request.is_background or bool(request.prefix)
-        return rendered + REASONING_END if is_quick and begins_inside(PLACEHOLDER.split(rendered)[-1]) else rendered
+        is_open = begins_inside(PLACEHOLDER.split(rendered)[-1])
+        if request.prefix and request.reasoning:
+            opening = "" if is_open else f"{OPEN_TAG}\n"
+            return f"{rendered}{opening}{_placeholder(_reasoning_index(request))}{REASONING_END}"
+        return rendered + REASONING_END if is_quick and is_open else rendered
 
     def _render_template(self, messages: list[dict[str, str]], *, may_think: bool = True) -> str:
         # As the templates of Qwen3 and others call it; those of models that do not think pass over it.
@@ -147,3 +156,12 @@ class ChatFormat(TokenizerFormat):
         if PLACEHOLDER.findall(self._render_template(messages)) != ["0", "1"]:
             raise ModelLoadError(reason=load_reasons.EmptyChatTemplateError(name=self.model))
         super().require_valid_tokenizer()
+
+
+def _placeholder(index: int) -> str:
+    return f"\ue000{index}\ue001"
+
+
+def _reasoning_index(request: Request) -> int:
+    """Return the number of the placeholder of the reasoning, which follows those of the turns."""
+    return len(request.turns) + 1

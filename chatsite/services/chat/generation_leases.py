@@ -34,7 +34,7 @@ class ClaimedGeneration:
     `token_count` is the number of tokens of that text that earlier attempts wrote, `last_seq` the number of their last
     chunk, and `seed` the seed with which they sampled. `model` and `preset` are the model choice; None leaves either to
     the engine. `instructions` are the lines that the model reads before all turns, and `generation_options` the options
-    that the user set.
+    that the user set. `reasoning` is what an earlier attempt thought before that text.
     """
 
     generation_id: int
@@ -51,6 +51,7 @@ class ClaimedGeneration:
     kept_chars: int = 0
     endpoint: str = ""
     refusal: ChatsiteError | None = None
+    reasoning: str = ""
 
 
 def claim(  # noqa: PLR0913 Whose lease, of what, how much, and for how long.
@@ -207,7 +208,7 @@ def _build_claim(tx: WriteSession, row: Generation, selected: Selected) -> Claim
     # Nobody can go on with half a thought: a model that had not begun to answer thinks anew.
     if generations.is_provisional(row.id) or (reasoning and not text):
         _discard_progress(tx, row)
-        text = ""
+        text = reasoning = ""
     # Text of earlier generations (Continue) is in the message, text of earlier attempts still in chunks.
     prefix = answer.text + text
     return ClaimedGeneration(
@@ -225,6 +226,7 @@ def _build_claim(tx: WriteSession, row: Generation, selected: Selected) -> Claim
         kept_chars=len(answer.text),
         endpoint=selected.endpoint,
         refusal=selected.refusal,
+        reasoning=reasoning,
     )
 
 

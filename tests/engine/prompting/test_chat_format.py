@@ -204,6 +204,28 @@ def test_answer_is_continued_outside_of_reasoning() -> None:
     assert not quick.opens_reasoning
 
 
+@pytest.mark.parametrize("opening", ["", "<think>\n"])
+def test_answer_is_continued_behind_what_was_thought(opening: str) -> None:
+    thinking = make_thinking_format(opening)
+    request = replace(make_request("Hello", prefix="Hi! I am"), reasoning="Who am I?</think>")
+    prompt = thinking.build_prompt(request, {})
+    assert not prompt.opens_reasoning
+    text = str(thinking.tokenizer.decode(list(prompt.ids)))
+    assert text.endswith("assistant\n<think>\nWho am I?</think>\n</think>\n\n")
+    # A tag in the thought is text, and ends nothing.
+    assert list(prompt.ids).count(thinking.tokenizer.convert_tokens_to_ids("</think>")) <= 1
+
+
+def test_long_thought_leaves_room_for_the_question() -> None:
+    thinking = make_thinking_format("")
+    request = replace(make_request("Hello there", prefix="Hi!", max_new_tokens=10), reasoning="I think so. " * 200)
+    prompt = thinking.build_prompt(request, {})
+    assert len(prompt.ids) <= prompt.report.budget_tokens
+    assert prompt.report.turns[-1].is_kept
+    assert not prompt.report.turns[-1].is_truncated
+    assert str(thinking.tokenizer.decode(list(prompt.ids))).endswith("I think so.\n</think>\n\n")
+
+
 def test_model_that_does_not_think_has_no_end_of_reasoning(prompt_format: ChatFormat) -> None:
     assert prompt_format.reasoning_end_ids() == ()
     assert not prompt_format.build_prompt(make_request("What is <think>?"), {}).opens_reasoning
