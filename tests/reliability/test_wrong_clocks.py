@@ -17,10 +17,10 @@ import pytest
 from tests.chaos.chaos_database import ChaosDatabase
 from tests.conftest import fresh_postgres_url
 from tests.support.served_site import REPOSITORY_ROOT, HttpVisitor, ServedSite, running_site, wait_until
-from tests.support.wrong_clock import clock_environment
+from tests.support.wrong_clock import make_clock, set_clock
 
 # Longer than a busy machine starves a runner; a clock that is an hour off shows at once.
-SETTINGS = {"LEASE_SECONDS": "5", "MAX_ANSWER_TOKENS": "4000", "MAX_QUEUED_PER_USER": "20", "WORKERS": "1"}
+SETTINGS = {"LEASE_SECONDS": "30", "MAX_ANSWER_TOKENS": "4000", "MAX_QUEUED_PER_USER": "20", "WORKERS": "1"}
 STATE = "SELECT id, status, lease_owner, attempts, crash_count FROM generation ORDER BY id"
 
 
@@ -35,7 +35,8 @@ def running_runner(folder: Path, url: str, clock: str, words_per_second: int) ->
     settings = {**SETTINGS, "INSTANCE": str(folder), "DATABASE_URL": url, "DEFAULT_MODEL": "scripted"}
     settings |= {"SCRIPTED_TOKENS_PER_SECOND": str(2 * words_per_second), "LOG_LEVEL": "warning"}
     environ = {name: value for name, value in os.environ.items() if not name.startswith("CHATSITE_")}
-    environ |= {f"CHATSITE_{name}": value for name, value in settings.items()} | clock_environment(clock)
+    environ |= {f"CHATSITE_{name}": value for name, value in settings.items()}
+    environ |= make_clock(folder / f"clock{clock}", clock)
     with (folder / f"runner{clock}.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "chatsite.runner"], cwd=REPOSITORY_ROOT, env=environ, stdout=log, stderr=log
@@ -44,7 +45,10 @@ def running_runner(folder: Path, url: str, clock: str, words_per_second: int) ->
         yield psutil.Process(process.pid)
     finally:
         process.terminate()
-        process.wait(60)
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
 
 
 def count_runners(database: ChaosDatabase) -> int:
@@ -105,8 +109,7 @@ def test_runners_with_wrong_clocks_write_each_answer_once(
 def test_clock_that_is_set_while_answers_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On one machine all have the same clock, which is set an hour ahead, back, and far back."""
     clock = tmp_path / "clock"
-    clock.write_text("+0")
-    for name, value in clock_environment(clock).items():
+    for name, value in make_clock(clock).items():
         monkeypatch.setenv(name, value)
     settings: dict[str, Any] = {**SETTINGS, "SCRIPTED_TOKENS_PER_SECOND": "150"}
     with running_site(tmp_path / "i", **settings) as site:
@@ -117,7 +120,7 @@ def test_clock_that_is_set_while_answers_are_written(tmp_path: Path, monkeypatch
             answer = visitor.list_message_ids(visitor.post_question("/long 300", "key"))[-1]
             page = f"/messages/{answer}"
             wait_until(lambda visitor=visitor, page=page: "word5" in visitor.get(page), what="The beginning")
-            clock.write_text(offset)
+            set_clock(clock, offset)
             wait_until(lambda visitor=visitor, answer=answer: visitor.get_message_text(answer), what="The answer")
             assert visitor.get_message_text(answer) == words(300)
             wait_until(site.is_ready, what="The next heartbeat")

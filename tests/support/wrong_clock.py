@@ -22,16 +22,29 @@ def find_library() -> Path:
     pytest.skip("NOT TESTED WITH WRONG CLOCKS: libfaketime is not installed.")
 
 
-def clock_environment(clock: str | Path) -> dict[str, str]:
-    """Variables for a process whose clock is off by `clock` ("+1h"), or by what a file says, whenever it is read.
+def make_clock(folder: Path, offset: str = "+0") -> dict[str, str]:
+    """Make a clock in `folder` that is off by `offset` ("+1h"), and return the variables of the processes that have it.
 
     What measures durations goes on as it is, as on a machine whose clock was set.
     """
-    offset = {"FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"} if isinstance(clock, Path) else {}
+    library = find_library()
+    folder.mkdir()
+    set_clock(folder, offset)
+    # libfaketime 0.9.10 breaks `clock_nanosleep`, by which Python sleeps.
+    (folder / "sitecustomize.py").write_text(
+        "import select, time\ntime.sleep = lambda seconds: select.select([], [], [], seconds) and None\n"
+    )
     return {
-        "LD_PRELOAD": str(find_library()),
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(folder / "offset"),
+        "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        # The times of files tell gunicorn whether its workers live, and SQLite nothing.
+        # By the times of files gunicorn knows whether its workers live.
         "NO_FAKE_STAT": "1",
-        **(offset or {"FAKETIME": str(clock)}),
+        "PYTHONPATH": str(folder),
     }
+
+
+def set_clock(folder: Path, offset: str) -> None:
+    """Set a clock that `make_clock` made."""
+    (folder / "offset").write_text(offset)
