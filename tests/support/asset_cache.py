@@ -51,7 +51,7 @@ def share_statements() -> None:
 
     Errors are still handled by the site in which they happen: each engine keeps its own dialect, with its listeners.
     """
-    DefaultDialect.__eq__ = lambda own, other: type(own) is type(other)  # type: ignore[method-assign,assignment]
+    DefaultDialect.__eq__ = lambda own, other: type(own) is type(other)  # type: ignore[method-assign]
     DefaultDialect.__hash__ = lambda own: hash(type(own))  # type: ignore[method-assign,assignment]
 
 
