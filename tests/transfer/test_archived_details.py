@@ -184,6 +184,16 @@ def test_other_lists_beside_conversations_are_named() -> None:
     assert reason == PartsWithoutConversationsError(count=1, names="folders (1)")
 
 
+def test_message_with_a_rating_is_a_message() -> None:
+    turns = [
+        {"conversation_id": "c", "role": role, "content": text, "rating": 1}
+        for role, text in (("user", "Q"), ("assistant", "A"))
+    ]
+    [talk] = read_file(samples.to_lines(*turns), "turns.jsonl")
+    assert isinstance(talk, ImportedConversation)
+    assert list_texts(talk) == ["Q", "A"]
+
+
 def test_lists_of_a_conversation_are_its_own() -> None:
     [talk] = read_file({"id": "x", "files": [{"a": 1}], "messages": samples.OPENAI_MESSAGES})
     assert isinstance(talk, ImportedConversation)

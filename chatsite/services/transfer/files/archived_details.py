@@ -33,6 +33,8 @@ from chatsite.services.transfer.records import Record
 PERSONAS = "personas"
 RATINGS_TITLE = gettext_noop("Ratings")
 PROJECTS_TITLE = gettext_noop("Projects")
+# A message or a conversation may have a rating too.
+_WRITTEN_KEYS = {"role", "from", "messages", "conversation", "conversations", "mapping", "chat", "chat_messages"}
 # They are kept in memory until the upload is read; more than these are only counted.
 MAX_RATINGS = 20_000
 MAX_PROJECTS = 1000
@@ -112,7 +114,8 @@ class ArchivedDetails:
 
     def _find_taker(self, value: Mapping[str, Any]) -> Any:
         """Return the method that keeps a record of this kind; None for any other record."""
-        if "rating" in value and "conversation_id" in value and parse_rating(value["rating"]):
+        is_written = not value.keys().isdisjoint(_WRITTEN_KEYS)
+        if "rating" in value and "conversation_id" in value and parse_rating(value["rating"]) and not is_written:
             return self._take_rating
         if "prompt_template" in value and "uuid" in value and "chat_messages" not in value:
             return self._take_project
