@@ -231,7 +231,8 @@ class _ClientState:
         self.announcer = Announcer(message, announced)
         self._public_id = message.public_id
         self._dom_id = dom_id(message)
-        self._prefix_text = message.text
+        # A finished answer is sent as a whole, and need not be cut into blocks for that.
+        self._prefix_text = message.text if self.generation_id else ""
         self._budget = RenderBudget()
         self._rendered_at = time.monotonic()
         self._status_at = 0.0
