@@ -156,7 +156,7 @@ class Runner:
         """Gather the events of the engine for one tick, then store them, apply cancellations and claim work."""
         self._ticks.gather(self._has_news)
         self._save_updates()
-        self._title_writer.poll()
+        self._title_writer.poll(may_reap=self._clock_watch.may_judge)
         if self._exchange_is_due():
             self._compare_with_database()
             waiting_messages.post_due(self._queue_limits, self._max_queued_per_network)
@@ -261,7 +261,7 @@ class Runner:
         # What a dead runner held may take the very places that the others wait for.
         may_find_abandoned = may_reap and generation_reaping.has_abandoned(self._lease_seconds)
         if not may_find_abandoned and not claim_selection.has_claimable(
-            self.owner, models, max_local=free_slots, lease_seconds=self._lease_seconds
+            self.owner, models, max_local=free_slots, lease_seconds=self._lease_seconds, may_reap=may_reap
         ):
             return
         for claim in generation_leases.claim(

@@ -74,14 +74,17 @@ class TitleWriter:
         elif isinstance(event, Finish):
             active.finish_reason = event.reason
 
-    def poll(self) -> None:
-        """Store the title that is finished, or renew its lease when that is due."""
+    def poll(self, *, may_reap: bool = True) -> None:
+        """Store the title that is finished, or renew its lease when that is due.
+
+        Without `may_reap` no other runner counts as dead: a title that was not begun here is left to it.
+        """
         active = self._active
         if active is None:
             return
         now = time.monotonic()
         if active.finish_reason is not None or now > active.started_at + TIMEOUT_SECONDS:
-            self._finish(active)
+            self._finish(active, may_reap=may_reap)
         elif now >= active.next_renewal_at:
             active.next_renewal_at = now + self._lease_seconds / HEARTBEATS_PER_LEASE
             if not title_requests.heartbeat(self._lease_owner, active.claimed, self._lease_seconds):
@@ -110,7 +113,7 @@ class TitleWriter:
         def is_left(model: str | None) -> bool:
             name = model or self._engine.model
             is_here = models.can_answer(name) and time.monotonic() >= self._absent_until.get(name, 0.0)
-            if is_here or not self._may_be_elsewhere(name):
+            if is_here or not self._may_be_elsewhere(name, may_reap=may_reap):
                 return False
             left.append(name)
             return True
@@ -140,9 +143,9 @@ class TitleWriter:
             log.error("title_broke", conversation=claimed.conversation_id, exc_info=error)
             active.finish_reason = FinishReason.ERROR
 
-    def _finish(self, active: _ActiveTitle) -> None:
+    def _finish(self, active: _ActiveTitle, *, may_reap: bool) -> None:
         model = active.claimed.model or self._engine.model
-        if active.finish_reason is FinishReason.CANCELLED and self._may_be_elsewhere(model):
+        if active.finish_reason is FinishReason.CANCELLED and self._may_be_elsewhere(model, may_reap=may_reap):
             # The engine has not begun, because the model is not in memory here.
             self._absent_until[model] = time.monotonic() + ABSENT_SECONDS
             title_requests.release(self._lease_owner)
@@ -155,7 +158,9 @@ class TitleWriter:
         log.info("title_ended", conversation=active.claimed.conversation_id, stored=is_stored)
         self._forget(active)
 
-    def _may_be_elsewhere(self, model: str) -> bool:
+    def _may_be_elsewhere(self, model: str, *, may_reap: bool) -> bool:
+        if not may_reap:
+            return True
         others = claim_selection.list_living(self._lease_seconds, except_owner=self._lease_owner)
         return any(other.can_answer(model) for other in others)
 

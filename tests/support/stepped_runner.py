@@ -8,7 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
@@ -22,12 +22,15 @@ from chatsite.engine.outbox import Outbox, drain_events
 from chatsite.engine.scripted import ScriptedEngine, build_report, text_for
 from chatsite.engine.types import Delta, Event, Finish, FinishReason, Request, Started
 from chatsite.errors import DatabaseUnavailableError
-from chatsite.models import Generation, Message
+from chatsite.models import Generation, Message, RunnerState
 from chatsite.runner.clock_watch import ClockWatch
 from chatsite.runner.loop import Runner
 from chatsite.services import leases
 from chatsite.services.chat import generation_leases, generations
+from chatsite.services.chat.claim_selection import RunnerModels
 
+# What the runners of a test can answer with, and write titles with.
+MODELS = frozenset({"scripted", "qwen3-0.6b"})
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -91,11 +94,13 @@ class SteppedEngine(ScriptedEngine):
 class SteppedRunner:
     """A runner whose tick is done in parts, between which anything may happen."""
 
-    def __init__(self, app: Flask, clock: Clock) -> None:
+    def __init__(self, app: Flask, clock: Clock, models: Collection[str] = MODELS) -> None:
         self.engine = SteppedEngine()
         self.stop = threading.Event()
         self.runner = Runner(app, self.engine, self.stop)
         self.runner._clock_watch = clock.watch(app.config["LEASE_SECONDS"])
+        local = RunnerModels(frozenset(models))
+        self.runner._list_models = lambda: local  # type: ignore[method-assign]
 
     def save(self) -> None:
         """Take the engine's events and store them."""
@@ -106,7 +111,7 @@ class SteppedRunner:
         self.runner._save_updates()
         if title := self.runner._title_writer._active:
             title.next_renewal_at = 0.0
-        self.runner._title_writer.poll()
+        self.runner._title_writer.poll(may_reap=self.runner._clock_watch.may_judge)
 
     def compare(self) -> None:
         """Notice stops and lost leases."""
@@ -122,6 +127,11 @@ class SteppedRunner:
         self.save()
         self.compare()
         self.claim()
+
+    def report(self) -> None:
+        """Say that it is alive, and what it can answer with."""
+        self.runner._next_heartbeat_at = 0.0
+        self.runner._heartbeat(RunnerState.READY)
 
     def end(self) -> None:
         """End in order, as on a signal."""

@@ -66,12 +66,14 @@ def select_claimable(
     *,
     max_local: int,
     lease_seconds: float,
+    may_reap: bool = True,
     tx: WriteSession | None = None,
 ) -> list[Selected]:
     """Return what the runner `lease_owner` with `models` may claim of the waiting generations, in fair order.
 
     Without `models` it takes whatever waits. It holds one suspect at most, and has `max_local` places for models that
-    run here. With `tx` the endpoints are locked, so that no other runner claims more of them at the same time.
+    run here. Without `may_reap` an old heartbeat is no sign of death, so what this runner cannot answer is left to
+    whoever can, known or not. With `tx` the endpoints are locked, so that no other runner claims more of them at the same time.
     """
     generation_ids = generations.claim_order()
     if not generation_ids:
@@ -84,12 +86,11 @@ def select_claimable(
     model_by_id: dict[int, str | None] = {row.id: row.model for row in db.session.execute(query)}
     places = _EndpointPlaces({models.find_endpoint(model) for model in model_by_id.values()} - {""}, tx)
     is_all_ours = all(map(models.can_answer, model_by_id.values()))
-    others = [] if is_all_ours else list_living(lease_seconds)
-    others += [] if is_all_ours else [_find_unknown(models)]
+    others = [] if is_all_ours or not may_reap else [*list_living(lease_seconds), _find_unknown(models)]
     selected: list[Selected] = []
     for id_ in generation_ids:
         model = model_by_id.get(id_)
-        if not models.can_answer(model) and any(other.can_answer(model) for other in others):
+        if not models.can_answer(model) and (not may_reap or any(other.can_answer(model) for other in others)):
             continue
         endpoint = models.find_endpoint(model)
         if not (places.has_place(endpoint) if endpoint else max_local > 0) or not gate.admits(id_):
@@ -102,12 +103,16 @@ def select_claimable(
     return selected
 
 
-def has_claimable(lease_owner: str, models: RunnerModels, *, max_local: int, lease_seconds: float) -> bool:
+def has_claimable(
+    lease_owner: str, models: RunnerModels, *, max_local: int, lease_seconds: float, may_reap: bool = True
+) -> bool:
     """Return whether a runner may claim something that waits: nothing is written to find out.
 
     What waits for a place of an endpoint, or for another runner, is no reason for a write at each tick.
     """
-    return bool(select_claimable(lease_owner, models, max_local=max_local, lease_seconds=lease_seconds))
+    return bool(
+        select_claimable(lease_owner, models, max_local=max_local, lease_seconds=lease_seconds, may_reap=may_reap)
+    )
 
 
 def list_living(lease_seconds: float, *, except_owner: str = "") -> list[RunnerModels]:

@@ -67,7 +67,7 @@ def claim(  # noqa: PLR0913 Whose lease, of what, how much, and for how long.
 
     With `models` only those that this runner is to answer (`claim_selection`); what endpoints write does not count.
     With `may_reap` the generations of dead runners are put back first, or end as interrupted when `max_attempts` deaths
-    are put down to them; their text stays.
+    are put down to them; their text stays. Without it, no other runner counts as dead in the choice either.
     """
     with write_transaction() as tx:
         # First, so that the leases of a runner all end together, and none of its own is taken for a dead runner's.
@@ -77,7 +77,7 @@ def claim(  # noqa: PLR0913 Whose lease, of what, how much, and for how long.
             # In the same transaction, so that this call can claim what a dead runner held.
             generation_reaping.reap(tx, max_attempts, lease_owner)
         chosen = claim_selection.select_claimable(
-            lease_owner, models, max_local=max_count, lease_seconds=lease_seconds, tx=tx
+            lease_owner, models, max_local=max_count, lease_seconds=lease_seconds, may_reap=may_reap, tx=tx
         )
         if not chosen:
             return []
