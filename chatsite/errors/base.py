@@ -64,7 +64,7 @@ class NotFoundError(ChatsiteError):
 
     code = "not_found"
     status = 404
-    message_template = gettext_noop("This does not exist or is not yours.")
+    message_template = gettext_noop("This does not exist or was deleted.")
 
 
 class OtherError(ChatsiteError):

@@ -86,7 +86,7 @@ class UserQueueFullError(QueueFullError):
 
     code = "user_queue_full"
     message_template = gettext_noop(
-        "You are already waiting for several answers. Your message is kept; send it when one is finished."
+        "You already have several answers in progress. Your message is kept; send it when one is done."
     )
 
 

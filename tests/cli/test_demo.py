@@ -42,6 +42,8 @@ def test_demo_command_fills_instance_and_prints_link(run_command: RunCommand) ->
     done = run_command("demo", "--site", "http://chat.example.org")
     assert done.returncode == 0, done.stderr
     assert "http://chat.example.org/terminal-links/" in done.stdout
+    kept = [each for each in load_transcripts() if not each.has_flag("trashed")]
+    assert f"Created {len(kept)} chats." in done.stdout
     again = run_command("demo")
     assert again.returncode == 1
     assert "This instance already has chats." in again.stderr

@@ -198,7 +198,7 @@ def test_numbers_and_dates_are_formatted_for_locale(alice: WebClient, finish_ans
     page = alice.get(f"/conversations/{conversation}").text
     assert "Hoy" in page
     report = alice.get(f"/messages/{message_ids(page)[-1]}/prompt-report").text
-    assert re.search(r"Tiempo hasta el primer token</dt>\s*<dd>\d,\d s</dd>", report)
+    assert re.search(r"Tiempo hasta la primera palabra</dt>\s*<dd>\d,\d s</dd>", report)
 
 
 @pytest.mark.parametrize(

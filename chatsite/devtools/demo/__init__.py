@@ -14,11 +14,13 @@ def create_demo(site: str, with_states: bool) -> str:
     With `with_states` there is also a conversation for every state of an answer, which stays so while no runner works
     on this instance. Raises InstanceNotEmptyError.
     """
+    from sqlalchemy import func, select
+
     from chatsite.database import db
     from chatsite.devtools.demo.seed import seed_conversations
     from chatsite.devtools.demo.seed_states import seed_all_states
+    from chatsite.models import Conversation
     from chatsite.services.accounts import terminal_links
-    from chatsite.services.chat import conversations
 
     app = create_app({"LOG_LEVEL": "error"})
     migrate_database(app)
@@ -26,7 +28,9 @@ def create_demo(site: str, with_states: bool) -> str:
         user = seed_conversations(app.config)
         if with_states:
             seed_all_states(app.config, user)
-        conversation_count = len(conversations.list_page(user, size=100).items)
+        # Archived ones, too: the overview leads to them, as the search does.
+        kept = select(func.count()).where(Conversation.user_id == user.id, Conversation.deleted_at.is_(None))
+        conversation_count = db.session.scalar(kept)
         db.session.remove()
         link_url = f"{site}/terminal-links/{terminal_links.create(app.config['INSTANCE'], app.config['SECRET_KEY'])}"
     created = gettext_noop("Created %(count)s chats. Open this link in a browser within ten minutes:")

@@ -32,7 +32,7 @@ TAG_COLORS = {
 }
 REVIEWER_SETTINGS = ChatSettings(
     persona="Code reviewer",
-    instructions="You review code. Name the most serious problem first, quote the line, and show how to mend it.",
+    instructions="You review code. Name the most serious problem first, quote the line, and show how to fix it.",
     generation_options={"temperature": 0.2},
 )
 

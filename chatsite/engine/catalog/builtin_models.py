@@ -106,7 +106,7 @@ BUILTIN_ENTRIES = (
         context_tokens=128,
         family="blenderbot",
         scores=(
-            Score(gettext_noop("Answers that people found engaging"), "78.7 %", _PARLAI.format("projects/blenderbot2")),
+            Score(gettext_noop("Answers rated engaging by people"), "78.7 %", _PARLAI.format("projects/blenderbot2")),
             Score(gettext_noop("Answers with wrong facts"), "9.1 %", _PARLAI.format("projects/blenderbot2")),
         ),
         limitations=_BLENDERBOT_LIMITATIONS,

@@ -92,7 +92,7 @@ BUILT_IN_PERSONAS = (
     ),
     BuiltInPersona(
         "cook",
-        gettext_noop("Cook"),
+        gettext_noop("Recipe helper"),
         gettext_noop("Suggests meals from what you have at home."),
         gettext_noop(
             "You are an experienced cook. Suggest simple meals from what someone has at home, for two "

@@ -25,5 +25,5 @@ def create(public_id: str) -> Response:
     undo.undo_change(current_user(), public_id)
     if htmx_headers().wants_fragment:
         # The page that a change led to offers its Undo; the one before is where it was made.
-        return toast_response(gettext("Undone."), goes_back=f"undo={public_id}" in open_page(), has_focus=True)
+        return toast_response(gettext("Restored."), goes_back=f"undo={public_id}" in open_page(), has_focus=True)
     return redirect(safe_redirect_path(request.form.get("next")), code=303)

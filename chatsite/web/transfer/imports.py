@@ -32,9 +32,8 @@ def index() -> str:
     """Show the import form, and the recent imports."""
     user = current_user()
     recent = [build_status(job) for job in imports.list_recent(user)]
-    view = ImportsPage(
-        imports=recent, max_megabytes=current_app.config["MAX_IMPORT_MB"], upload_token=create_upload_token()
-    )
+    max_bytes = current_app.config["MAX_IMPORT_MB"] * 1_000_000
+    view = ImportsPage(imports=recent, max_bytes=max_bytes, upload_token=create_upload_token())
     return render_template("imports/index.html", view=view)
 
 

@@ -42,7 +42,7 @@ class ImportsPage(PageView):
     """The import form, where exports of other products come from, and the recent imports."""
 
     imports: Sequence[ImportStatus]
-    max_megabytes: int
+    max_bytes: int
     upload_token: str
     sources: Sequence[ExportSource] = EXPORT_SOURCES
 

@@ -116,7 +116,7 @@ def test_waiting_status_follows_model_and_queue(
     expect(other.locator(".status")).to_contain_text("Queue position 2")
     third = guest.open_tab()
     send_question(third, "Three")
-    expect(third.locator("#notice")).to_contain_text("You are already waiting for several answers.")
+    expect(third.locator("#notice")).to_contain_text("You already have several answers in progress.")
     expect(third.locator("#notice")).to_contain_text("Try again in 10 seconds.")
     expect(third.get_by_role("textbox", name="Message")).to_have_value("Three")
     page.get_by_role("button", name="Stop").click()
