@@ -60,7 +60,7 @@ class Selected:
     refusal: ChatsiteError | None = None
 
 
-def select_claimable(
+def select_claimable(  # noqa: PLR0913 Whose choice, among which models, and how much of them.
     lease_owner: str,
     models: RunnerModels | None,
     *,
@@ -73,7 +73,8 @@ def select_claimable(
 
     Without `models` it takes whatever waits. It holds one suspect at most, and has `max_local` places for models that
     run here. Without `may_reap` an old heartbeat is no sign of death, so what this runner cannot answer is left to
-    whoever can, known or not. With `tx` the endpoints are locked, so that no other runner claims more of them at the same time.
+    whoever can, known or not. With `tx` the endpoints are locked, so that no other runner claims more of them at the
+    same time.
     """
     generation_ids = generations.claim_order()
     if not generation_ids:
