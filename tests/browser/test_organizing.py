@@ -40,7 +40,7 @@ def test_every_action_can_be_undone_in_place(new_visitor: Callable[..., BrowserV
     expect(said).to_have_text("Pinned.")
     expect(page.get_by_role("button", name="Undo").first).to_be_focused()
     undo(page)
-    expect(said).to_have_text("Restored.")
+    expect(said).to_have_text("Change undone.")
     expect(rows).to_have_text(["/say Three", "/say Two", "/say One"])
 
     choose_action(page, "/say Three", "link", "Tags")

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.chat.test_tabs import HIDE
-from tests.browser.conftest import BrowserVisitor, ask_and_wait, open_new_conversation, send_question
+from tests.browser.conftest import BrowserVisitor, ask_and_wait, choose_action, open_new_conversation, send_question
 from tests.browser.writer import Writer
 from tests.support.served_site import wait_until
 
@@ -101,6 +101,17 @@ def test_back_restores_the_place(new_visitor: Callable[..., BrowserVisitor]) -> 
     page.go_forward()
     expect(page.locator(".prose")).to_have_text("Other")
     page.wait_for_function("() => main.scrollTop === 0")
+
+
+def test_undo_of_a_deletion_returns_to_the_place(new_visitor: Callable[..., BrowserVisitor]) -> None:
+    page = new_visitor().open_tab()
+    ask_and_wait(page, "/long 400")
+    page.evaluate("main.scrollTop = -300")
+    choose_action(page, "/long 400", "button", "Delete")
+    expect(page).to_have_url(re.compile(r"/\?undo="))
+    page.get_by_role("button", name="Undo").locator("visible=true").first.click()
+    expect(page.locator(".question")).to_have_text("/long 400")
+    page.wait_for_function("() => main.scrollTop === -300")
 
 
 def test_streams_of_left_conversations_end(new_visitor: Callable[..., BrowserVisitor], writer: Writer) -> None:

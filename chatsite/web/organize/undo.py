@@ -15,6 +15,8 @@ from chatsite.web.core.undo_responses import toast_response
 
 bp = Blueprint("undo", __name__)
 
+DELETIONS = {"delete", "delete_tag", "delete_persona"}
+
 
 @bp.post("/undos/<public_id>")
 def create(public_id: str) -> Response:
@@ -22,8 +24,9 @@ def create(public_id: str) -> Response:
 
     Raises NotFoundError, UndoExpiredError.
     """
-    undo.undo_change(current_user(), public_id)
+    change = undo.undo_change(current_user(), public_id)
     if htmx_headers().wants_fragment:
         # The page that a change led to offers its Undo; the one before is where it was made.
-        return toast_response(gettext("Restored."), goes_back=f"undo={public_id}" in open_page(), has_focus=True)
+        said = gettext("Restored.") if change.action in DELETIONS else gettext("Change undone.")
+        return toast_response(said, goes_back=f"undo={public_id}" in open_page(), has_focus=True)
     return redirect(safe_redirect_path(request.form.get("next")), code=303)

@@ -183,7 +183,7 @@ def test_replaced_elements_pass_focus_on(new_visitor: Callable[..., BrowserVisit
     press(page, "button", "Chat menu", "Rename")
     press(page, "button", "Pin", "Undo: Pinned.")
     page.keyboard.press("Enter")
-    held(page, "Restored.")
+    held(page, "Change undone.")
     page.goto("/tags")
     page.get_by_role("textbox").last.focus()
     page.keyboard.type("Work")
