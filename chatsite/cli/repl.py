@@ -102,7 +102,7 @@ class Repl:
         card, _ = self._client.current_model()
         self._output.print_models(self._client.list_models(), card)
         self._output.print_info(f"{card.entry.title}: {gettext(card.entry.purpose)}")
-        self._output.print_info(gettext("License: %(licence)s", licence=gettext(card.entry.license_name)))
+        self._output.print_info(gettext("License: %(license)s", license=gettext(card.entry.license_name)))
         self._output.print_info(gettext(card.entry.limitations))
 
     def _choose_preset(self, rest: str) -> None:
@@ -113,7 +113,7 @@ class Repl:
     def _print_model(self) -> None:
         card, preset = self._client.current_model()
         self._output.print_info(
-            gettext("Next answers: %(model)s, %(manner)s.", model=card.entry.title, manner=gettext(preset))
+            gettext("Next answers: %(model)s, %(preset)s.", model=card.entry.title, preset=gettext(preset))
         )
 
     def _print_prompt_report(self, _rest: str) -> None:
