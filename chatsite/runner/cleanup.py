@@ -28,14 +28,18 @@ class Cleanup:
     def __init__(self, tasks: tuple[Task, ...] | None = None) -> None:
         self._due_times = dict.fromkeys(_all_tasks() if tasks is None else tasks, 0.0)
 
-    def poll(self) -> None:
-        """Run the tasks that are due. Needs an app context."""
+    def poll(self, *, may_judge: bool = True) -> None:
+        """Run the tasks that are due, without `may_judge` only those that go by days. Needs an app context."""
         for task, due_at in self._due_times.items():
-            if time.monotonic() >= due_at:
+            if time.monotonic() >= due_at and (may_judge or task not in HASTY_TASKS):
                 # Set first, so that a task that fails is not repeated in every tick.
                 self._due_times[task] = time.monotonic() + PAUSE_SECONDS
                 if task():
                     self._due_times[task] = time.monotonic() + BUSY_PAUSE_SECONDS
+
+
+# What these delete is an hour old. After the clock was set, that may be put right, and nothing is lost then.
+HASTY_TASKS: tuple[Task, ...] = (temporary.delete_expired, title_requests.delete_expired)
 
 
 def _all_tasks() -> tuple[Task, ...]:

@@ -208,7 +208,7 @@ class Runner:
         if self._endpoint_manager:
             self._endpoint_manager.poll(self.owner)
         self._import_process.poll(may_reap=may_reap)
-        self._cleanup.poll()
+        self._cleanup.poll(may_judge=may_reap)
 
     def _save_updates(self) -> None:
         """Store the news of all answers, or renew the leases when that is due."""

@@ -11,6 +11,7 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from chatsite.database import db, truncate_wal
+from chatsite.errors import ConversationNotFoundError
 from chatsite.models import Conversation, Status
 from chatsite.runner.cleanup import Cleanup
 from chatsite.services.accounts import users
@@ -18,6 +19,7 @@ from chatsite.services.chat import conversations, generation_leases, messages
 from chatsite.services.chat.generation_update import GenerationUpdate
 from chatsite.services.organize import tags, trash
 from tests.conftest import LIMITS
+from tests.support.stepped_runner import SteppedRunner, fake_clock
 
 WORDS = "Quixotic zephyrs vex bold journeys"
 
@@ -65,6 +67,33 @@ def test_failing_cleanup_task_is_postponed(app_context: Flask) -> None:
         cleanup_task.poll()
     cleanup_task.poll()
     assert len(calls) == 1
+
+
+def test_clock_that_is_put_right_loses_no_temporary_chat(app_context: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that goes an hour ahead hides a chat that is open; for one lease it is not deleted."""
+    new, question = messages.NewConversation("Hush", is_temporary=True), messages.NewMessage("Hush")
+    alice = users.get_or_create_by_token("alice")
+    with fake_clock(monkeypatch) as clock:
+        stepped = SteppedRunner(app_context, clock)
+        address = messages.start_conversation(alice, new, question, limits=LIMITS).conversation.public_id
+
+        def look(minutes: float) -> bool:
+            """Set the clock, have all that is due cleaned up, and return whether the chat is there."""
+            clock.set_by(60 * minutes)
+            stepped.runner._cleanup = Cleanup()
+            stepped.runner._run_maintenance()
+            try:
+                return bool(conversations.get(alice, address))
+            except ConversationNotFoundError:
+                return False
+
+        assert [look(0), look(90), look(-90)] == [True, False, True]
+        assert not look(90)
+        lease = app_context.config["LEASE_SECONDS"]
+        for _ in range(4):
+            clock.pass_seconds(lease / 4)
+            stepped.runner._clock_watch.beat()
+        assert [look(0), look(-90)] == [False, False]
 
 
 def test_no_file_contains_permanently_deleted_text(app_context: Flask, tmp_path: Path) -> None:
