@@ -103,7 +103,7 @@ class LocalEngine:
         self._download_model = download_model
         self._inbox: deque[Request] = deque()
         self._accepted_ids: set[int] = set()
-        self._cancelled_ids: set[int] = set()
+        self._canceled_ids: set[int] = set()
         self._is_dead = False
         self._is_closed = False
         self._changed = threading.Condition()
@@ -160,10 +160,10 @@ class LocalEngine:
         """Drop a request that waits, or tell the computing thread to end it before its next step."""
         with self._changed:
             if request_id in self._accepted_ids:
-                self._cancelled_ids.add(request_id)
+                self._canceled_ids.add(request_id)
             for request in [request for request in self._inbox if request.id == request_id]:
                 self._inbox.remove(request)
-                self._outbox.put(Finish(request.id, FinishReason.CANCELLED))
+                self._outbox.put(Finish(request.id, FinishReason.CANCELED))
 
     def poll_events(self, timeout_seconds: float) -> list[Event]:
         """Return the events since the last call, waiting up to `timeout_seconds` seconds for one."""
@@ -215,11 +215,11 @@ class LocalEngine:
             raise RuntimeError("The engine was started before it was loaded.")
         scheduler = self._loaded_model.create_scheduler(self._cache_budget_bytes)
         while self._wait_for_work(scheduler):
-            new_requests, cancelled = self._take_commands()
+            new_requests, canceled = self._take_commands()
             for request in new_requests:
                 self._emit_events(scheduler.add_request(request))
             with self._step_lock:
-                self._emit_events(scheduler.run_step(cancelled))
+                self._emit_events(scheduler.run_step(canceled))
 
     def _wait_for_work(self, scheduler: Scheduler) -> bool:
         """Wait for a request or a step to do; return False once the engine is closed."""
@@ -228,12 +228,12 @@ class LocalEngine:
             return not self._is_closed
 
     def _take_commands(self) -> tuple[list[Request], set[int]]:
-        """Return the requests that arrived, and the ids of those that are to be cancelled."""
+        """Return the requests that arrived, and the ids of those that are to be canceled."""
         with self._changed:
             new_requests = list(self._inbox)
             self._inbox.clear()
             self._accepted_ids |= {request.id for request in new_requests}
-            return new_requests, set(self._cancelled_ids)
+            return new_requests, set(self._canceled_ids)
 
     def _emit_events(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -242,7 +242,7 @@ class LocalEngine:
             if isinstance(event, Finish):
                 with self._changed:
                     self._accepted_ids.discard(event.request_id)
-                    self._cancelled_ids.discard(event.request_id)
+                    self._canceled_ids.discard(event.request_id)
             self._outbox.put(event)
 
     def _fail_all(self) -> None:

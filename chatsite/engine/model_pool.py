@@ -101,7 +101,7 @@ class ModelPool:
         """
         with self._lock:
             if request.is_background and not self._is_ready(request.model or self._default_model):
-                self._outbox.put(Finish(request.id, FinishReason.CANCELLED))
+                self._outbox.put(Finish(request.id, FinishReason.CANCELED))
                 return
             try:
                 self._get_or_add(request.model or self._default_model).pending_requests.append(request)

@@ -61,7 +61,7 @@ class PoolEntry:
             self.engine.cancel(request_id)
         for request in [request for request in self.pending_requests if request.id == request_id]:
             self.pending_requests.remove(request)
-            outbox.put(Finish(request_id, FinishReason.CANCELLED))
+            outbox.put(Finish(request_id, FinishReason.CANCELED))
 
     def fail_pending(self, error: ChatsiteError, outbox: Outbox) -> None:
         """End all pending requests with an error, each with a Finish in `outbox`."""

@@ -112,7 +112,7 @@ class ScriptedEngine:
         """Stop a request at once, with a Finish."""
         with self._lock:
             if self._running_answers.pop(request_id, None):
-                self._outbox.put(Finish(request_id, FinishReason.CANCELLED))
+                self._outbox.put(Finish(request_id, FinishReason.CANCELED))
 
     def poll_events(self, timeout_seconds: float) -> list[Event]:
         """Return the events since the last call, waiting up to `timeout_seconds` seconds for one."""

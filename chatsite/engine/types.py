@@ -154,7 +154,7 @@ class FinishReason(enum.StrEnum):
     END = "end"
     LENGTH = "length"
     DEADLINE = "deadline"
-    CANCELLED = "cancelled"
+    CANCELED = "cancelled"
     ERROR = "error"
 
 

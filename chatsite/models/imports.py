@@ -21,7 +21,7 @@ class ImportState(enum.StrEnum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
-    CANCELLED = "cancelled"
+    CANCELED = "cancelled"
 
 
 UNFINISHED_STATES = (ImportState.UPLOADING, ImportState.QUEUED, ImportState.RUNNING)

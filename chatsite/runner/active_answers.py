@@ -27,7 +27,7 @@ STATUS_BY_FINISH_REASON = {
     FinishReason.END: Status.DONE,
     FinishReason.LENGTH: Status.DONE,
     FinishReason.DEADLINE: Status.DONE,
-    FinishReason.CANCELLED: Status.STOPPED,
+    FinishReason.CANCELED: Status.STOPPED,
     FinishReason.ERROR: Status.FAILED,
 }
 

@@ -74,7 +74,7 @@ def _import_file(
             ImportJob(claim, stop, clock_watch).import_records(upload)
     except LeaseLostError:
         log.info("import_lost", id=claim.id)
-        retry_storage_errors(lambda: import_leases.finish_cancelled(claim), stop)
+        retry_storage_errors(lambda: import_leases.finish_canceled(claim), stop)
         return
     except StorageError:
         log.info("import_left", id=claim.id)

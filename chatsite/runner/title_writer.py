@@ -145,7 +145,7 @@ class TitleWriter:
 
     def _finish(self, active: _ActiveTitle, *, may_reap: bool) -> None:
         model = active.claimed.model or self._engine.model
-        if active.finish_reason is FinishReason.CANCELLED and self._may_be_elsewhere(model, may_reap=may_reap):
+        if active.finish_reason is FinishReason.CANCELED and self._may_be_elsewhere(model, may_reap=may_reap):
             # The engine has not begun, because the model is not in memory here.
             self._absent_until[model] = time.monotonic() + ABSENT_SECONDS
             title_requests.release(self._lease_owner)

@@ -31,7 +31,7 @@ AnySelect = TypeVar("AnySelect", bound=Select[*tuple[Any, ...]])
 
 
 class LeaseLostError(Exception):
-    """The runner does not hold the work any more: its lease expired, or the work was cancelled."""
+    """The runner does not hold the work any more: its lease expired, or the work was canceled."""
 
 
 def current_time() -> ColumnElement[datetime]:

@@ -177,7 +177,7 @@ def wait_for_deltas(engine: LocalEngine, count: int) -> list[Event]:
 
 
 @pytest.mark.usefixtures("slow_steps")
-def test_cancelled_answer_stops_within_one_step(engine: LocalEngine) -> None:
+def test_canceled_answer_stops_within_one_step(engine: LocalEngine) -> None:
     steps: list[bool] = []
     trained_models.before_every_step(engine, lambda: steps.append(True))
     engine.submit(make_request(QUESTIONS[0], **LONG))
@@ -185,7 +185,7 @@ def test_cancelled_answer_stops_within_one_step(engine: LocalEngine) -> None:
     engine.cancel(1)
     taken = len(steps)
     after = collect_events(engine, 1)[1]
-    assert finish_of(after).reason is FinishReason.CANCELLED
+    assert finish_of(after).reason is FinishReason.CANCELED
     assert len(steps) <= taken + 1
     assert tokens_of(before) < 100
     assert finish_of(answer(engine, QUESTIONS[0], max_new_tokens=5)).reason is FinishReason.LENGTH, (
@@ -193,7 +193,7 @@ def test_cancelled_answer_stops_within_one_step(engine: LocalEngine) -> None:
     )
 
 
-def test_queued_request_is_cancelled_without_affecting_others(folder: Path, tmp_path: Path) -> None:
+def test_queued_request_is_canceled_without_affecting_others(folder: Path, tmp_path: Path) -> None:
     engine = LocalEngine(str(folder), tmp_path, thread_count=1, precision="fp32", cache_budget_bytes=1)
     engine.load(lambda progress: None)
     trained_models.before_every_step(engine, lambda: time.sleep(0.01))
@@ -204,13 +204,13 @@ def test_queued_request_is_cancelled_without_affecting_others(folder: Path, tmp_
     engine.cancel(99)
     found = collect_events(engine, 1, 2, 3)
     assert [type(event).__name__ for event in found[2]] == ["Finish"]
-    assert finish_of(found[2]).reason is FinishReason.CANCELLED
+    assert finish_of(found[2]).reason is FinishReason.CANCELED
     assert [finish_of(found[number]).reason for number in (1, 3)] == [FinishReason.LENGTH] * 2
     assert tokens_of(found[3]) == 9
     engine.close()
 
 
-def test_long_prefill_can_be_cancelled(chat_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_prefill_can_be_canceled(chat_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "PREFILL_TOKENS", 4)
     engine = LocalEngine(str(chat_folder), tmp_path, thread_count=1, precision="fp32")
     engine.load(lambda progress: None)
@@ -219,7 +219,7 @@ def test_long_prefill_can_be_cancelled(chat_folder: Path, tmp_path: Path, monkey
     assert isinstance(engine.poll_events(60.0)[0], Started)
     engine.cancel(1)
     events = collect_events(engine, 1)[1]
-    assert finish_of(events).reason is FinishReason.CANCELLED
+    assert finish_of(events).reason is FinishReason.CANCELED
     assert tokens_of(events) == 0
     engine.close()
 

@@ -153,7 +153,7 @@ def test_busy_model_is_not_evicted(model_pool: ModelPool, fake_models: Scene) ->
         wait_until(lambda number=number: number in ended(model_pool), what="The answer")
     assert fake_models.closed == ["b"]
     model_pool.cancel(1)
-    assert finish_of(collect_events(model_pool, 1)[1]).reason is FinishReason.CANCELLED
+    assert finish_of(collect_events(model_pool, 1)[1]).reason is FinishReason.CANCELED
 
 
 def test_models_share_limited_memory_fairly(fake_models: Scene) -> None:
@@ -169,7 +169,7 @@ def test_models_share_limited_memory_fairly(fake_models: Scene) -> None:
     assert {event.request_id for event in seen} == {0}, "all wait for the one that is at work"
     pool.cancel(0)
     found = collect_events(pool, *range(6))
-    assert finish_of(found[0]).reason is FinishReason.CANCELLED
+    assert finish_of(found[0]).reason is FinishReason.CANCELED
     assert {text_of(found[number]) for number in range(1, 6)} == {"Done"}
     assert fake_models.loads == ["a", "b", "a"]
 
@@ -200,12 +200,12 @@ def test_load_error_fails_waiting_requests_with_reason(model_pool: ModelPool, fa
     assert not any(each.failure_reason for each in model_pool.list_statuses())
 
 
-def test_waiting_request_can_be_cancelled(model_pool: ModelPool, fake_models: Scene) -> None:
+def test_waiting_request_can_be_canceled(model_pool: ModelPool, fake_models: Scene) -> None:
     fake_models.gates["b"] = threading.Event()
     model_pool.submit(request(1, "b"))
     model_pool.submit(request(2, "b"))
     model_pool.cancel(1)
-    assert finish_of(collect_events(model_pool, 1)[1]).reason is FinishReason.CANCELLED
+    assert finish_of(collect_events(model_pool, 1)[1]).reason is FinishReason.CANCELED
     fake_models.gates["b"].set()
     assert answers(model_pool, 2) == {2: "Done"}
 
@@ -219,7 +219,7 @@ def test_released_model_finishes_answers_and_accepts_none(model_pool: ModelPool,
     assert loaded(model_pool) == {"a", "b"}
     model_pool.cancel(2)
     found = collect_events(model_pool, 2, 3)
-    assert finish_of(found[2]).reason is FinishReason.CANCELLED
+    assert finish_of(found[2]).reason is FinishReason.CANCELED
     assert str(finish_of(found[3]).error_message) == "Cannot load the model: B is being removed."
     assert model_pool.unload_model("b")
     assert (loaded(model_pool), fake_models.closed) == ({"a"}, ["b"])
@@ -293,7 +293,7 @@ def test_background_request_is_taken_only_by_a_loaded_model() -> None:
     pool = scene.pool("a")
     pool.load(lambda progress: None)
     pool.submit(replace(request(1, "b"), is_background=True))
-    assert finish_of(collect_events(pool, 1)[1]).reason is FinishReason.CANCELLED
+    assert finish_of(collect_events(pool, 1)[1]).reason is FinishReason.CANCELED
     assert scene.loads == ["a"]
     for number, model in ((2, "a"), (3, "")):
         pool.submit(replace(request(number, model), is_background=True))

@@ -90,7 +90,7 @@ def test_download_can_be_requested_once() -> None:
 
 
 @pytest.mark.parametrize("state", [ModelState.FETCHING, ModelState.CONVERTING])
-def test_running_download_cannot_restart_but_can_be_cancelled(state: ModelState) -> None:
+def test_running_download_cannot_restart_but_can_be_canceled(state: ModelState) -> None:
     status.heartbeat("gpt2", WeightsStatus(state))
     with pytest.raises(ModelBusyError):
         catalog.request_download(AUTO, "gpt2")

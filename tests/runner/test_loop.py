@@ -164,7 +164,7 @@ def test_deleting_conversation_cancels_generation(fast_app: Flask) -> None:
         with fast_app.app_context():
             destroy(messages.get(users.identify_by_token("alice"), name).conversation)
             db.session.remove()
-        until(lambda: bool(engine.cancelled))
+        until(lambda: bool(engine.canceled))
 
 
 def test_engine_failure_is_stored_as_error(fast_app: Flask) -> None:
@@ -238,14 +238,14 @@ class Counting(ScriptedEngine):
     def __init__(self, speed: float) -> None:
         super().__init__(speed)
         self.submitted: list[Request] = []
-        self.cancelled: list[int] = []
+        self.canceled: list[int] = []
 
     def submit(self, request: Request) -> None:
         self.submitted.append(request)
         super().submit(request)
 
     def cancel(self, request_id: int) -> None:
-        self.cancelled.append(request_id)
+        self.canceled.append(request_id)
         super().cancel(request_id)
 
 

@@ -162,7 +162,7 @@ def test_removed_model_is_unloaded_and_deleted(manager: Keeper) -> None:
     assert not (manager.app.config["MODELS"] / "tiny").exists()
 
 
-def test_download_can_be_cancelled(manager: Keeper, hub: FakeHub) -> None:
+def test_download_can_be_canceled(manager: Keeper, hub: FakeHub) -> None:
     hub.bytes_per_second = 50_000
     manager.request_change(catalog.request_download)
     manager.until(lambda: bool(manager.row().bytes_done))

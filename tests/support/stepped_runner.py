@@ -74,7 +74,7 @@ class SteppedEngine(ScriptedEngine):
     def cancel(self, request_id: int) -> None:
         """End a request."""
         if self.texts.pop(request_id, None) is not None:
-            self._outbox.put(Finish(request_id, FinishReason.CANCELLED))
+            self._outbox.put(Finish(request_id, FinishReason.CANCELED))
 
     def write(self, chars: int) -> None:
         """Write on in all answers."""

@@ -116,7 +116,7 @@ def test_overlong_lease_is_cut(people: People) -> None:
     assert seconds_left == 0
 
 
-def test_cancelled_import_ends_at_once(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_canceled_import_ends_at_once(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_job, "INITIAL_WEIGHT", 2)
     data = json.dumps([other_exports.make_claude_conversation(n) for n in range(6)])
     public_id = imports.upload(people.alice, "f", io.BytesIO(data.encode()).read, max_bytes=t.MAX_BYTES).public_id
@@ -128,5 +128,5 @@ def test_cancelled_import_ends_at_once(people: People, monkeypatch: pytest.Monke
             return False
 
     import_worker.run_imports(current_app.config, Cancelling(), "owner")
-    assert imports.get(people.alice, public_id).state is ImportState.CANCELLED
+    assert imports.get(people.alice, public_id).state is ImportState.CANCELED
     assert db.session.scalar(select(func.count(UploadChunk.import_id))) == 0

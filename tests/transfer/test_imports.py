@@ -228,7 +228,7 @@ def test_expired_import_lease_holder_cannot_write(people: People) -> None:
 
 def test_cancel_stops_waiting_and_running_imports(people: People) -> None:
     waiting = imports.upload(people.alice, "f", io.BytesIO(b"[{}]").read, max_bytes=t.MAX_BYTES)
-    assert imports.cancel(waiting).state is ImportState.CANCELLED
+    assert imports.cancel(waiting).state is ImportState.CANCELED
     running = imports.upload(people.alice, "f", io.BytesIO(b"[{}]").read, max_bytes=t.MAX_BYTES)
     claimed = import_leases.claim("owner", 60)
     assert claimed
@@ -237,7 +237,7 @@ def test_cancel_stops_waiting_and_running_imports(people: People) -> None:
         import_leases.heartbeat(tx, claimed, NO_PROGRESS, lease_seconds=60)
     import_leases.finish(claimed)
     import_leases.delete_finished_uploads()
-    assert imports.get(people.alice, running.public_id).state is ImportState.CANCELLED
+    assert imports.get(people.alice, running.public_id).state is ImportState.CANCELED
     assert db.session.scalar(select(func.count(UploadChunk.import_id))) == 0
     with pytest.raises(NotFoundError):
         imports.get(people.bob, running.public_id)

@@ -64,10 +64,10 @@ class RequestState:
         """The number of tokens that may still be written."""
         return min(self.max_tokens - len(self.sampling_state.written_ids), self.sequence_group.tokens_left)
 
-    def stop_reason(self, cancelled_ids: Collection[int]) -> FinishReason | None:
+    def stop_reason(self, canceled_ids: Collection[int]) -> FinishReason | None:
         """Return why the answer must end before the next step, or None."""
-        if self.request_id in cancelled_ids:
-            return FinishReason.CANCELLED
+        if self.request_id in canceled_ids:
+            return FinishReason.CANCELED
         # Before the deadline: a request of 0 tokens has reached its length, however late it is.
         if self.tokens_left < 1:
             return FinishReason.LENGTH

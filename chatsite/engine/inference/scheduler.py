@@ -54,24 +54,24 @@ class Scheduler:
         except Exception as error:
             yield error_event(request.id, error)
 
-    def run_step(self, cancelled_ids: Collection[int]) -> Iterator[Event]:
+    def run_step(self, canceled_ids: Collection[int]) -> Iterator[Event]:
         """End what must end, admit, read a piece of a prompt, write one token of every running answer.
 
-        `cancelled_ids` are the ids of requests that are to end now. Yields the events of the step in their order.
+        `canceled_ids` are the ids of requests that are to end now. Yields the events of the step in their order.
         """
         # Ending comes first, so that what it frees can be given away in the same step.
-        yield from self._end_stopped(cancelled_ids)
+        yield from self._end_stopped(canceled_ids)
         yield from self._admit_waiting()
         yield from self._prefill_waiting()
         yield from self._decode_running()
 
-    def _end_stopped(self, cancelled_ids: Collection[int]) -> Iterator[Event]:
+    def _end_stopped(self, canceled_ids: Collection[int]) -> Iterator[Event]:
         # A waiting request has no cache row and no text yet: its Finish is all that is left to do.
-        for state in [state for state in self._waiting if state.request_id in cancelled_ids]:
+        for state in [state for state in self._waiting if state.request_id in canceled_ids]:
             self._waiting.remove(state)
-            yield Finish(state.request_id, FinishReason.CANCELLED)
+            yield Finish(state.request_id, FinishReason.CANCELED)
         for state in [*self._prefilling, *self._running.values()]:
-            if reason := state.stop_reason(cancelled_ids):
+            if reason := state.stop_reason(canceled_ids):
                 yield from self._finish_request(state, Finish(state.request_id, reason))
 
     def _finish_request(self, state: RequestState, finish: Finish) -> Iterator[Event]:

@@ -56,7 +56,7 @@ class RemoteEngine:
         with self._lock:
             task = self._running.pop(request_id, None)
             if task:
-                self._outbox.put(Finish(request_id, FinishReason.CANCELLED))
+                self._outbox.put(Finish(request_id, FinishReason.CANCELED))
         if task:
             task.cancel()
 

@@ -17,7 +17,7 @@ FINISH_REASONS = {
     FinishReason.END: "stop",
     FinishReason.LENGTH: "length",
     FinishReason.DEADLINE: "length",
-    FinishReason.CANCELLED: "stop",
+    FinishReason.CANCELED: "stop",
 }
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"

@@ -21,7 +21,7 @@ from chatsite.services.transfer import imports, partial_imports
 MAX_CRASHES = 3
 RUNNING = Import.state == ImportState.RUNNING
 LEASED = Import.state.in_([ImportState.UPLOADING, ImportState.RUNNING])
-FINISHED_STATES = (ImportState.DONE, ImportState.FAILED, ImportState.CANCELLED)
+FINISHED_STATES = (ImportState.DONE, ImportState.FAILED, ImportState.CANCELED)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def count_processed(tx: WriteSession, import_id: int) -> int:
 def renew(tx: WriteSession, claimed: ClaimedImport, lease_seconds: float, **values: Any) -> None:
     """Renew the lease of an import for `lease_seconds` seconds, and set some columns.
 
-    Raises LeaseLostError if the import was cancelled or another runner has claimed it.
+    Raises LeaseLostError if the import was canceled or another runner has claimed it.
     """
     held = leases.is_held(Import, RUNNING, claimed.lease_owner, attempt=claimed.attempts)
     mine = update(Import).where(Import.id == claimed.id, held, ~Import.cancel_requested)
@@ -107,7 +107,7 @@ def heartbeat(tx: WriteSession, claimed: ClaimedImport, progress: ImportProgress
     """Store the progress of an import and renew its lease for `lease_seconds` seconds.
 
     Crashes count anew once a record is stored: whatever caused the last one was not the file. Raises LeaseLostError if
-    the import was cancelled or another runner has claimed it.
+    the import was canceled or another runner has claimed it.
     """
     outcomes = [note["outcome"].value for note in progress.notes]
     counts = {
@@ -127,7 +127,7 @@ def heartbeat(tx: WriteSession, claimed: ClaimedImport, progress: ImportProgress
 
 
 def finish(claimed: ClaimedImport, error: ChatsiteError | None = None) -> None:
-    """End an import: as done, as cancelled, or as failed with `error`. Does nothing if the runner does not hold it.
+    """End an import: as done, as canceled, or as failed with `error`. Does nothing if the runner does not hold it.
 
     A conversation that is stored in part is handed to the cleanup task.
     """
@@ -137,12 +137,12 @@ def finish(claimed: ClaimedImport, error: ChatsiteError | None = None) -> None:
             _finish(tx, row, ImportState.FAILED if error else ImportState.DONE, error=error)
 
 
-def finish_cancelled(claimed: ClaimedImport) -> None:
-    """End an import that the user cancelled. Does nothing if the runner does not hold it, or nobody cancelled it."""
+def finish_canceled(claimed: ClaimedImport) -> None:
+    """End an import that the user canceled. Does nothing if the runner does not hold it, or nobody canceled it."""
     with write_transaction() as tx:
         row = _lock_held(tx, claimed)
         if row and row.cancel_requested:
-            _finish(tx, row, ImportState.CANCELLED)
+            _finish(tx, row, ImportState.CANCELED)
 
 
 def release(lease_owner: str) -> None:
@@ -166,12 +166,12 @@ def expire(lease_owner: str) -> None:
 def reap(tx: WriteSession) -> None:
     """Queue the imports of dead runners again.
 
-    Ends those that did not arrive, were cancelled, or crashed MAX_CRASHES times since a record was stored.
+    Ends those that did not arrive, were canceled, or crashed MAX_CRASHES times since a record was stored.
     """
     for row in tx.scalars(leases.lock_rows(select(Import).where(_is_abandoned()))):
         row.crash_count += 1
         if row.cancel_requested:
-            _finish(tx, row, ImportState.CANCELLED)
+            _finish(tx, row, ImportState.CANCELED)
         elif row.state is ImportState.UPLOADING:
             _finish(tx, row, ImportState.FAILED, error=UploadIncompleteError())
         elif row.crash_count >= MAX_CRASHES:
@@ -215,9 +215,9 @@ def _lock_held(tx: WriteSession, claimed: ClaimedImport) -> Import | None:
 
 
 def _finish(tx: WriteSession, row: Import, state: ImportState, *, error: ChatsiteError | None = None) -> None:
-    """End an import in a state, or as cancelled if the user did that."""
+    """End an import in a state, or as canceled if the user did that."""
     partial_imports.expire(tx, row.user_id, row.public_id)
-    row.state, row.error = (ImportState.CANCELLED, None) if row.cancel_requested else (state, error)
+    row.state, row.error = (ImportState.CANCELED, None) if row.cancel_requested else (state, error)
     if row.state is ImportState.DONE:
         row.processed_bytes = row.size_bytes
     row.finished_at, row.lease_until = utcnow(), None

@@ -135,8 +135,8 @@ def cancel(import_: Import) -> Import:
             raise NotFoundError
         row.cancel_requested = True
         if row.state in (ImportState.UPLOADING, ImportState.QUEUED):
-            row.state, row.finished_at = ImportState.CANCELLED, utcnow()
-    if row.state is ImportState.CANCELLED:
+            row.state, row.finished_at = ImportState.CANCELED, utcnow()
+    if row.state is ImportState.CANCELED:
         delete_chunks(import_id)
     return row
 

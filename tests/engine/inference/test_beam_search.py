@@ -108,7 +108,7 @@ def test_beam_search_is_independent_of_batch(model_benches: list[TinyModel], see
     for number, choice in enumerate(choices):
         alone = [event for event in bench.run_engine(prompts[number], choice) if not isinstance(event, Started)]
         mine = [replace(event, request_id=1) for event in found[number] if not isinstance(event, Started)]
-        if trained_models.finish_of(found[number]).reason is FinishReason.CANCELLED:
+        if trained_models.finish_of(found[number]).reason is FinishReason.CANCELED:
             assert number in leaving
             assert mine[:-1] == alone[: len(mine) - 1], "what was the best so far stays"
         else:

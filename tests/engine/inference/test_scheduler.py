@@ -91,7 +91,7 @@ def test_batched_requests_match_unbatched_results(
     for number in range(12):
         alone = transformers_model.create_scheduler(PLENTY)
         expected = finish(alone, list(alone.add_request(request(number))))[number]
-        if finish_of(found[number]).reason is FinishReason.CANCELLED:
+        if finish_of(found[number]).reason is FinishReason.CANCELED:
             assert number in leaving
             assert text_of(expected).startswith(text_of(found[number]))
         else:

@@ -152,7 +152,7 @@ class Pair:
     def run(
         self, requests: Iterable[Request], chance: random.Random, gone: Iterable[int] = ()
     ) -> dict[int, list[Event]]:
-        """The events of requests that come at random steps; those `gone` are cancelled after five tokens."""
+        """The events of requests that come at random steps; those `gone` are canceled after five tokens."""
         coming, batch, events = list(requests), self.loaded.create_scheduler(PLENTY), list[Event]()
         while coming or batch.has_work:
             if coming and chance.random() < 0.3:
@@ -187,7 +187,7 @@ def test_greedy_answers_match_generate(model_pair: Pair, monkeypatch: pytest.Mon
     for request in requests:
         text, tokens = model_pair.expected(request)
         mine = found[request.id]
-        if finish_of(mine).reason is FinishReason.CANCELLED:
+        if finish_of(mine).reason is FinishReason.CANCELED:
             assert request.id in (2, 5)
             assert text.startswith(text_of(mine))
         else:

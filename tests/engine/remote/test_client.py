@@ -124,7 +124,7 @@ def test_stop_ends_the_request_before_the_first_byte_and_in_the_middle() -> None
             engine.submit(question(1, "Go"))
             wait_until(partial(server.asked, "/chat/completions"), what="The request")
             engine.cancel(1)
-            assert finish(engine.poll_events(1.0)).reason is FinishReason.CANCELLED
+            assert finish(engine.poll_events(1.0)).reason is FinishReason.CANCELED
             [asked] = server.asked("/chat/completions")
             assert asked.was_abandoned.wait(10), "The server goes on, and bills."
 
@@ -136,7 +136,7 @@ def test_nothing_comes_after_the_end() -> None:
         wait_until(lambda: any(isinstance(each, Delta) for each in engine.poll_events(0.1)), what="The text")
         engine.cancel(1)
         engine.cancel(1)
-        assert finish(engine.poll_events(1.0)).reason is FinishReason.CANCELLED
+        assert finish(engine.poll_events(1.0)).reason is FinishReason.CANCELED
         assert engine.poll_events(0.3) == []
 
 
@@ -148,7 +148,7 @@ def test_request_that_waits_for_a_place_can_be_stopped() -> None:
         engine.submit(question(2, "Go"))
         for number in (2, 1):
             engine.cancel(number)
-            assert finish(engine.poll_events(1.0)) == Finish(number, FinishReason.CANCELLED)
+            assert finish(engine.poll_events(1.0)) == Finish(number, FinishReason.CANCELED)
         assert len(server.asked("/chat/completions")) == 1
 
 

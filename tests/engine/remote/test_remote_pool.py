@@ -95,7 +95,7 @@ def test_remote_model_answers_while_local_ones_wait_for_room(pool: ModelPool) ->
     assert [event.request_id for event in seen if isinstance(event, Finish)] == [3]
     pool.cancel(1)
     found = collect_events(pool, 1, 2)
-    assert (finish_of(found[1]).reason, text_of(found[2])) == (FinishReason.CANCELLED, "Done")
+    assert (finish_of(found[1]).reason, text_of(found[2])) == (FinishReason.CANCELED, "Done")
 
 
 def test_places_are_those_of_this_machine(pool: ModelPool) -> None:
@@ -132,4 +132,4 @@ def test_remote_model_writes_a_title_though_nobody_asked_it_before(pool: ModelPo
     pool.submit(Request(2, (Turn("user", "/say Done"),), model="b", is_background=True))
     found = collect_events(pool, 1, 2)
     assert text_of(found[1]) == "Done"
-    assert finish_of(found[2]).reason is FinishReason.CANCELLED
+    assert finish_of(found[2]).reason is FinishReason.CANCELED

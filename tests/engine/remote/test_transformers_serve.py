@@ -100,6 +100,6 @@ def check_stop(engine: RemoteEngine) -> None:
     while not any(isinstance(event, Delta) for event in events):
         events += engine.poll_events(1.0)
     engine.cancel(3)
-    assert finish(collect_events(engine, 3)[3]).reason is FinishReason.CANCELLED
+    assert finish(collect_events(engine, 3)[3]).reason is FinishReason.CANCELED
     # The next answer is whole: nothing of the one before is left over.
     assert answer_text(ask(engine, 4)) == ANSWER

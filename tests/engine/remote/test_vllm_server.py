@@ -79,7 +79,7 @@ def test_a_stop_ends_the_work_there(engine: RemoteEngine, server: VllmServer) ->
         events += engine.poll_events(1.0)
     assert server.count_running() == 1
     engine.cancel(1)
-    assert finish_of(collect_events(engine, 1)[1]).reason is FinishReason.CANCELLED
+    assert finish_of(collect_events(engine, 1)[1]).reason is FinishReason.CANCELED
     wait_until(lambda: server.count_running() == 0, what="The end of the work")
 
 
