@@ -41,9 +41,10 @@ test: $(VENV)/.dev-stamp ## Run all tests.
 	@$(PYTEST) $(PYTEST_OPTIONS)
 
 FAST_TESTS := $(addprefix tests/,rendering static core chat organize models personas search sharing transfer site) \
-	--ignore tests/core/test_install.py --ignore tests/core/test_release.py --ignore tests/core/test_child_process.py
+	$(patsubst %,--ignore tests/%.py,$(addprefix core/test_,install release child_process database_file postgresql_timeouts \
+	private_files) static/test_documentation)
 
-test-fast: $(VENV)/.dev-stamp ## Run the tests that start no processes, no browser and no model.
+test-fast: $(VENV)/.dev-stamp ## Run the tests of rules, pages, texts and files: no browser, no runner, no model.
 	@$(PYTEST) -m "not slow and not exhaustive" $(FAST_TESTS) $(PYTEST_OPTIONS)
 
 test-slow: $(VENV)/.dev-stamp ## Run what `make test` does in small at full length.
