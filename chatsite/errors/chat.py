@@ -96,7 +96,7 @@ class ConversationFullError(ChatsiteError):
     code = "conversation_full"
     status = 409
     message_template = gettext_noop(
-        "This chat has %(most)s messages and cannot grow. Your message is kept; start a new chat."
+        "This chat has reached the limit of %(most)s messages. Your message is kept; start a new chat."
     )
 
 

@@ -72,6 +72,22 @@ class ProjectPartsError(UnreadableError):
     )
 
 
+class BeyondLimitError(UnreadableError):
+    """Of some kind there are more than one user, or one file, may have; takes `count`, of what was left out."""
+
+    code = "beyond_limit"
+    message_template = gettext_noop("There is a limit for them. Left out: %(count)s.")
+
+
+class InstructionsCutError(UnreadableError):
+    """The instructions of personas are longer than they may be; takes `count`, of the characters left out."""
+
+    code = "instructions_cut"
+    message_template = gettext_noop(
+        "Their instructions are longer than the limit and were shortened. Characters left out: %(count)s."
+    )
+
+
 class ArchiveDamagedError(UnreadableError):
     """The zip archive cannot be unpacked."""
 

@@ -17,7 +17,14 @@ from chatsite.database import WriteSession, write_transaction
 from chatsite.errors import ImportCollidedError
 from chatsite.runner.clock_watch import ClockWatch
 from chatsite.runner.database_retries import retry_storage_errors
-from chatsite.runner.import_records import RECORD_HANDLERS, PendingRecord, outcome_note, parse_record
+from chatsite.runner.import_records import (
+    RECORD_HANDLERS,
+    LeftOut,
+    PendingRecord,
+    left_out_records,
+    outcome_note,
+    parse_record,
+)
 from chatsite.services.leases import LeaseLostError
 from chatsite.services.transfer import import_leases, import_merge, import_store, partial_imports
 from chatsite.services.transfer.files import file_records
@@ -47,6 +54,7 @@ class ImportJob:
         self._clock_watch = clock_watch
         self._record_number = 0
         self._bytes_read = 0
+        self._left_out = {array_name: LeftOut() for array_name in RECORD_HANDLERS}
         self._pending: list[PendingRecord] = []
         self._pending_weight = 0
         self._max_weight: float = INITIAL_WEIGHT
@@ -61,6 +69,8 @@ class ImportJob:
         self._delete_partial()
         for record in file_records.iter_records(replace(upload, on_read=self._renew_while_reading)):
             self._bytes_read = record.end_offset
+            self._add_record(record)
+        for record in left_out_records(self._left_out, upload.size_bytes):
             self._add_record(record)
         self._flush_pending()
 
@@ -78,7 +88,8 @@ class ImportJob:
             raise LeaseLostError
         if record.array_name in RECORD_HANDLERS and not record.error:
             store_record = RECORD_HANDLERS[record.array_name]
-            self._in_transaction(lambda tx: store_record(tx, self._claim.user_id, record.value))
+            left_out = self._in_transaction(lambda tx: store_record(tx, self._claim.user_id, record))
+            self._left_out[record.array_name].update(left_out)
             return
         self._record_number += 1
         if self._record_number <= self._claim.processed_records:

@@ -121,12 +121,12 @@ def test_canceled_import_ends_at_once(people: People, monkeypatch: pytest.Monkey
     data = json.dumps([other_exports.make_claude_conversation(n) for n in range(6)])
     public_id = imports.upload(people.alice, "f", io.BytesIO(data.encode()).read, max_bytes=t.MAX_BYTES).public_id
 
-    class Cancelling(threading.Event):
+    class Canceling(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
             with write_transaction() as tx:
                 tx.execute(update(Import).values(cancel_requested=True))
             return False
 
-    import_worker.run_imports(current_app.config, Cancelling(), "owner")
+    import_worker.run_imports(current_app.config, Canceling(), "owner")
     assert imports.get(people.alice, public_id).state is ImportState.CANCELED
     assert db.session.scalar(select(func.count(UploadChunk.import_id))) == 0

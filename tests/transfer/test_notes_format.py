@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from chatsite.errors import NotesWithoutRolesError, RecordTooLargeError
+from chatsite.errors import NotesWithoutRolesError
 from chatsite.services.transfer.formats import markdown_notes
 from chatsite.services.transfer.message_ordering import ImportedConversation
 from tests.support import export_samples as samples
 from tests.support.file_reading import read_file, read_one, shown
+from tests.support.record_builders import list_omitted
 
 
 def test_notes_with_role_headings_are_conversations() -> None:
@@ -35,8 +36,9 @@ def test_folder_of_notes_is_read_and_other_notes_are_counted_once() -> None:
         read_file(samples.zip_files(files), "vault.zip")
 
 
-def test_notes_with_too_many_messages_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_beyond_those_that_a_note_may_have_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(markdown_notes, "MAX_MESSAGES", 3)
     note = b"## User\n\nQ\n\n## Assistant\n\nA\n\n"
-    assert len(shown(read_one(note, "x.md"))) == 2
-    assert read_file(note * 2, "x.md") == [RecordTooLargeError()]
+    assert list_omitted(read_one(note, "x.md")) == {}
+    talk = read_one(note * 3, "x.md")
+    assert (len(shown(talk)), list_omitted(talk)) == (3, {"message": 3})

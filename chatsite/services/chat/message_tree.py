@@ -21,6 +21,8 @@ from chatsite.services.chat import conversations
 
 # Longer than any branch: the recursive queries always have a limit.
 NO_LIMIT = 10_000_000
+# How long a conversation may grow here. An imported one may be longer, within the bounds of its format: it is read as
+# it is, since nothing of it may be lost, and takes no more messages.
 MAX_MESSAGES = 20_000
 # Databases limit the number of parameters of one statement.
 BATCH_SIZE = 500
@@ -85,7 +87,7 @@ def find_root_id(conversation: Conversation) -> int | None:
 
 
 def count_messages(conversation: Conversation) -> int:
-    """Return how many messages a conversation has, all versions counted; there are at most MAX_MESSAGES."""
+    """Return how many messages a conversation has, all versions counted. Imported ones may have more than MAX_MESSAGES."""
     return db.session.scalar(select(func.count(Message.id)).where(Message.conversation_id == conversation.id)) or 0
 
 

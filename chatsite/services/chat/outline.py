@@ -57,7 +57,7 @@ def _list_ids(conversation: Conversation, shown: Message | None) -> tuple[Sequen
     """Return ids of messages of a branch from its beginning, and whether these are all of them.
 
     An id is greater than those of all messages above it. A long branch that is not the active one is walked: there are
-    few of them, and a conversation has at most `message_tree.MAX_MESSAGES`.
+    few of them, and few conversations have more than `message_tree.MAX_MESSAGES`.
     """
     other = branches.map_other_branches(conversation)
     if shown is not None and (other is None or shown.id in other):

@@ -13,6 +13,7 @@ from chatsite.database import utcnow
 from chatsite.errors import MessageTooLargeError, gettext_noop
 from chatsite.models.conversation import MAX_TITLE_CHARS
 from chatsite.services.chat.chat_settings import MAX_INSTRUCTIONS_CHARS
+from chatsite.services.transfer.omissions import Omissions, OmittedKind, shorten
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A time that lies further in the future is wrong, and would keep its conversation on top of all lists.
@@ -52,9 +53,13 @@ def clean_message_text(value: object) -> str:
     return limit_length(text.translate(dict.fromkeys(map(ord, control_chars))))
 
 
-def parse_instructions(value: object) -> str | None:
-    """Return instructions from another site, shortened to what this site allows; None if there are none."""
-    return strip_invalid_chars(value).strip()[:MAX_INSTRUCTIONS_CHARS] or None if isinstance(value, str) else None
+def parse_instructions(value: object, omitted: Omissions) -> str | None:
+    """Return instructions from another site, shortened to what this site allows; None if there are none.
+
+    Counts in `omitted` the characters that are cut off.
+    """
+    text = strip_invalid_chars(value).strip() if isinstance(value, str) else ""
+    return shorten(text, MAX_INSTRUCTIONS_CHARS, omitted, kind=OmittedKind.INSTRUCTIONS) or None
 
 
 def limit_length(text: str) -> str:

@@ -210,14 +210,10 @@ class ConversationImporter:
         self.apply_tags(tx)
 
     def apply_tags(self, tx: WriteSession) -> None:
-        """Link the conversation to its tags; create the ones that the user does not have yet."""
-        if self.conversation.tags:
-            import_tags.link_tags(
-                tx,
-                self.id,
-                import_tags.ensure_tag_ids(tx, self._user_id, self.conversation.tags).values(),
-                updated_at=self._updated_at,
-            )
+        """Give the conversation its tags, and note in it how many were left out."""
+        self.conversation.omitted_tags = import_tags.tag_conversation(
+            tx, self._user_id, self.conversation.tags, conversation_id=self.id, updated_at=self._updated_at
+        )
 
     @property
     def _import_source_id(self) -> str | None:

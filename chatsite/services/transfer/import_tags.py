@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -40,24 +40,47 @@ def ensure_tag_ids(
     return ids_by_key
 
 
-def ensure_tag(tx: WriteSession, user_id: int, name: str, *, color: object, created_at: datetime | None) -> None:
-    """Create a tag with this name and color, unless the user has one with the name or has MAX_TAGS already."""
+def ensure_tag(tx: WriteSession, user_id: int, name: str, *, color: object, created_at: datetime | None) -> bool:
+    """Create a tag with this name and color, unless the user has one with the name.
+
+    Returns False if it was left out, because the user has MAX_TAGS already.
+    """
     existing = select(Tag.id).where(Tag.user_id == user_id, Tag.normalized_name == tags.normalize_name(name))
-    if tags.normalize_name(name) and tx.scalar(existing) is None:
-        created_ids = ensure_tag_ids(tx, user_id, [name], colors={name: str(color)}).values()
-        tx.execute(update(Tag).where(Tag.id.in_(created_ids)).values(created_at=created_at or utcnow()))
+    if not tags.normalize_name(name) or tx.scalar(existing) is not None:
+        return True
+    created_ids = ensure_tag_ids(tx, user_id, [name], colors={name: str(color)}).values()
+    tx.execute(update(Tag).where(Tag.id.in_(created_ids)).values(created_at=created_at or utcnow()))
+    return bool(created_ids)
 
 
-def ensure_persona(tx: WriteSession, user_id: int, values: Mapping[str, Any], *, created_at: datetime | None) -> None:
-    """Create a saved persona with these column values, unless the user has an equal one or MAX_PERSONAS already."""
+def ensure_persona(tx: WriteSession, user_id: int, values: Mapping[str, Any], *, created_at: datetime | None) -> bool:
+    """Create a saved persona with these column values, unless the user has an equal one.
+
+    Returns False if it was left out, because the user has MAX_PERSONAS already.
+    """
     own_personas = tx.scalars(select(Persona).where(Persona.user_id == user_id).limit(MAX_PERSONAS)).all()
     already_there = any(all(getattr(each, key) == value for key, value in values.items()) for each in own_personas)
-    if not already_there and len(own_personas) < MAX_PERSONAS:
-        tx.add(Persona(user_id=user_id, created_at=created_at or utcnow(), **values))
+    if already_there:
+        return True
+    if len(own_personas) >= MAX_PERSONAS:
+        return False
+    tx.add(Persona(user_id=user_id, created_at=created_at or utcnow(), **values))
+    return True
 
 
-def link_tags(tx: WriteSession, conversation_id: int, ids: Iterable[int], *, updated_at: datetime) -> None:
-    """Link an imported conversation to the tags `ids`; `updated_at` is the conversation's own."""
-    rows = [{"conversation_id": conversation_id, "tag_id": tag_id, "updated_at": updated_at} for tag_id in sorted(ids)]
+def tag_conversation(
+    tx: WriteSession, user_id: int, names: Sequence[str], *, conversation_id: int, updated_at: datetime
+) -> int:
+    """Give an imported conversation its tags, and create those that the user does not have yet.
+
+    `updated_at` is the conversation's own. Returns how many were left out, because the user has MAX_TAGS already.
+    """
+    keys = {tags.normalize_name(name) for name in names} - {""}
+    ids = ensure_tag_ids(tx, user_id, names) if keys else {}
+    rows = [
+        {"conversation_id": conversation_id, "tag_id": tag_id, "updated_at": updated_at}
+        for tag_id in sorted(ids.values())
+    ]
     if rows:
         tx.execute(insert(ConversationTag), rows)
+    return len(keys) - len(ids)

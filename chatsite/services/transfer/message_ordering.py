@@ -53,7 +53,8 @@ class ImportedConversation:
 
     `import_source_id` identifies it among all imports of its user. `public_id` is the public id that it keeps if that
     is free, and `original_source_id` the import source id that it had on the site it comes from. `values` are other
-    columns, and `tags` the names of its tags. `omitted` counts what the file has and the messages do not.
+    columns, and `tags` the names of its tags. `omitted` counts what the file has and the messages do not, and
+    `omitted_tags` is how many of its tags did not fit into those of the user when it was stored.
     """
 
     import_source_id: str
@@ -66,6 +67,7 @@ class ImportedConversation:
     values: dict[str, Any] = field(default_factory=dict)
     tags: list[str] = field(default_factory=list)
     omitted: Omissions = field(default_factory=Omissions)
+    omitted_tags: int = 0
 
 
 def sort_by_time(messages: Iterable[ImportedMessage]) -> list[ImportedMessage]:

@@ -22,11 +22,25 @@ class OmittedKind(enum.StrEnum):
     HIDDEN = "hidden"
     SUMMARY = "summary"
     UNKNOWN = "unknown"
+    # What is beyond a limit of this site; of the last three so many characters.
+    MESSAGE = "message"
+    VERSION = "version"
+    TAG = "tag"
+    SOURCE = "source"
+    INSTRUCTIONS = "instructions"
+    RATING_NOTE = "rating_note"
+    REASONING = "reasoning"
     # Messages of a conversation that is here already, between two of its messages.
     BETWEEN = "between"
 
 
 Omissions = Counter[OmittedKind]
+
+
+def shorten(text: str, max_chars: int, omitted: Omissions, *, kind: OmittedKind) -> str:
+    """Return the first `max_chars` characters of a text, and count the others in `omitted`."""
+    omitted[kind] += max(len(text) - max_chars, 0)
+    return text[:max_chars]
 
 
 def require_messages(messages: Sequence[object], omitted: Mapping[OmittedKind, int]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from chatsite.errors import UnreadableError
+from chatsite.services.transfer.omissions import Omissions
 
 
 class RecordKind(enum.StrEnum):
@@ -24,7 +25,7 @@ class Record:
 
     `array_name` is the key of its array in this site's own format, and empty in all others. `end_offset` is the number
     of bytes of the file up to its end, and `title` the likely title of a record with an error. An object that is in the
-    file as it is has no `kind`.
+    file as it is has no `kind`. `omitted` counts what was left out of it before it became a record.
     """
 
     array_name: str
@@ -33,3 +34,4 @@ class Record:
     error: UnreadableError | None = None
     title: str | None = None
     kind: RecordKind | None = None
+    omitted: Omissions = field(default_factory=Omissions)

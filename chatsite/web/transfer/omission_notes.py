@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from flask_babel import gettext, ngettext
+from flask_babel import format_decimal, gettext, ngettext
 
 from chatsite.services.transfer.omissions import OmittedKind
 
 NAMED_KINDS = (OmittedKind.IMAGE, OmittedKind.FILE, OmittedKind.RECORDING)
+LIMITED_KINDS = (
+    OmittedKind.MESSAGE,
+    OmittedKind.VERSION,
+    OmittedKind.TAG,
+    OmittedKind.SOURCE,
+    OmittedKind.INSTRUCTIONS,
+    OmittedKind.RATING_NOTE,
+    OmittedKind.REASONING,
+)
 UNSPOKEN_KINDS = (OmittedKind.TOOL_CALL, OmittedKind.THOUGHTS, OmittedKind.HIDDEN, OmittedKind.SUMMARY)
 
 
@@ -31,6 +40,8 @@ def describe_omitted(omitted: Mapping[str, int]) -> list[str]:
                 unknown,
             )
         )
+    if limited := _list_counts(omitted, LIMITED_KINDS):
+        notes.append(gettext("Left out, because there is a limit for them: %(parts)s.", parts=limited))
     if between := omitted.get(OmittedKind.BETWEEN):
         not_added = ngettext(
             "%(num)s message was not added, because it belongs between messages that are already here.",
@@ -48,6 +59,7 @@ def _list_counts(omitted: Mapping[str, int], kinds: Sequence[OmittedKind]) -> st
 
 
 def _describe_count(kind: OmittedKind, count: int) -> str:
+    number = format_decimal(count)
     descriptions = {
         OmittedKind.IMAGE: ngettext("%(num)s image", "%(num)s images", count),
         OmittedKind.FILE: ngettext("%(num)s file", "%(num)s files", count),
@@ -56,5 +68,24 @@ def _describe_count(kind: OmittedKind, count: int) -> str:
         OmittedKind.THOUGHTS: ngettext("%(num)s reasoning step", "%(num)s reasoning steps", count),
         OmittedKind.HIDDEN: ngettext("%(num)s hidden message", "%(num)s hidden messages", count),
         OmittedKind.SUMMARY: ngettext("%(num)s summary", "%(num)s summaries", count),
+        OmittedKind.MESSAGE: ngettext("%(number)s message", "%(number)s messages", count, number=number),
+        OmittedKind.VERSION: ngettext("%(number)s version", "%(number)s versions", count, number=number),
+        OmittedKind.TAG: ngettext("%(number)s tag", "%(number)s tags", count, number=number),
+        OmittedKind.SOURCE: ngettext("%(number)s source", "%(number)s sources", count, number=number),
+        OmittedKind.INSTRUCTIONS: ngettext(
+            "%(number)s character of the instructions",
+            "%(number)s characters of the instructions",
+            count,
+            number=number,
+        ),
+        OmittedKind.RATING_NOTE: ngettext(
+            "%(number)s character of comments on answers",
+            "%(number)s characters of comments on answers",
+            count,
+            number=number,
+        ),
+        OmittedKind.REASONING: ngettext(
+            "%(number)s character of reasoning", "%(number)s characters of reasoning", count, number=number
+        ),
     }
     return str(descriptions[kind])

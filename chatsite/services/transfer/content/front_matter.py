@@ -11,10 +11,12 @@ import re
 from collections.abc import Mapping
 
 MAX_LINES = 200
-MAX_LINE_CHARS = 5000
+# As many tags as a user may have take less.
+MAX_LINE_CHARS = 20_000
 _PROPERTY = re.compile(r"([A-Za-z][\w -]{0,60}?)[ \t]*:(?:[ \t]+(.*))?")
 _ITEM = re.compile(r"[ \t]*-[ \t]+(.*)")
-_LIST_VALUE = re.compile(r'"(?:[^"\\]|\\.)*+"|\'(?:[^\']|\'\')*+\'|[^,"\']++')
+# A quote without its end goes on to the end of the line, so that the pattern takes linear time.
+_LIST_VALUE = re.compile(r'"(?:[^"\\]|\\.)*+"?|\'(?:[^\']|\'\')*+\'?|[^,"\'\s][^,]*+')
 
 Values = Mapping[str, str | list[str]]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from chatsite.services.transfer.coercion import MAX_MESSAGE_CHARS, strip_invalid_chars
 from chatsite.services.transfer.message_ordering import ImportedReasoning
-from chatsite.services.transfer.omissions import Omissions, OmittedKind
+from chatsite.services.transfer.omissions import Omissions, OmittedKind, shorten
 
 
 def keep_reasoning(
@@ -14,9 +14,11 @@ def keep_reasoning(
 ) -> ImportedReasoning | None:
     """Return the reasoning of an answer, of which a file has these parts; `seconds` is how long it took.
 
-    What is no text, or has no answer to be kept with, is counted as left out. More than a message may have is cut off.
+    Counts in `omitted` what is no text or has no answer to be kept with, and the characters beyond those that a message
+    may have.
     """
     texts = [strip_invalid_chars(part).strip() for part in parts if isinstance(part, str)]
     kept = [text for text in texts if text] if has_answer else []
     omitted[OmittedKind.THOUGHTS] += len(parts) - len(kept)
-    return ImportedReasoning("\n\n".join(kept)[:MAX_MESSAGE_CHARS], seconds=seconds) if kept else None
+    text = shorten("\n\n".join(kept), MAX_MESSAGE_CHARS, omitted, kind=OmittedKind.REASONING)
+    return ImportedReasoning(text, seconds=seconds) if kept else None

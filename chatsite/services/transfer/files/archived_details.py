@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chatsite.errors import (
+    BeyondLimitError,
     PartsWithoutConversationsError,
     ProjectPartsError,
     RatingsWithoutAnswerError,
@@ -26,7 +27,8 @@ from chatsite.services.transfer.coercion import (
     parse_instructions,
     single_line,
 )
-from chatsite.services.transfer.content.feedback import MAX_NOTE_CHARS, parse_rating
+from chatsite.services.transfer.content.feedback import parse_note, parse_rating
+from chatsite.services.transfer.omissions import Omissions
 from chatsite.services.transfer.records import Record
 
 # The array of this site's own export whose records are stored as personas.
@@ -35,7 +37,7 @@ RATINGS_TITLE = gettext_noop("Ratings")
 PROJECTS_TITLE = gettext_noop("Projects")
 # A message or a conversation may have a rating too.
 _WRITTEN_KEYS = {"role", "from", "messages", "conversation", "conversations", "mapping", "chat", "chat_messages"}
-# They are kept in memory until the upload is read; more than these are only counted.
+# They are kept in memory until the upload is read, shortened; more than these are only counted.
 MAX_RATINGS = 20_000
 MAX_PROJECTS = 1000
 OTHER_PARTS_TITLE = gettext_noop("Other data")
@@ -46,10 +48,11 @@ MAX_NAME_CHARS = 120
 
 @dataclass(frozen=True)
 class _Project:
-    """A project of Claude: its name, its instructions, and how much else it has."""
+    """A project of Claude: its name, its instructions with what was cut off them, and how much else it has."""
 
     name: str
     instructions: str | None
+    omitted: Omissions
     created_at: object
     document_count: int
     has_description: bool
@@ -64,6 +67,7 @@ class ArchivedDetails:
         self._ratings: dict[tuple[str, str], dict[str, Any]] = {}
         self._used_ratings, self._lost_ratings = 0, 0
         self._projects: dict[str, _Project] = {}
+        self._lost_projects = 0
         self._other_parts: list[str] = []
 
     def take_from(self, records: Iterable[Record]) -> Iterator[Record]:
@@ -78,9 +82,9 @@ class ArchivedDetails:
     def complete(self, record: Record) -> None:
         """Give a conversation of ChatGPT its ratings, and one of Claude the instructions of its project."""
         if self._ratings and "mapping" in record.value:
-            self._rate_messages(record.value)
+            self._rate_messages(record)
         if self._projects and "chat_messages" in record.value:
-            self._name_project(record.value)
+            self._name_project(record)
 
     def add_other_part(self, name: str) -> None:
         """Note a file, or a list in a file, that has no conversations."""
@@ -91,12 +95,14 @@ class ArchivedDetails:
         for project in self._projects.values():
             if project.instructions:
                 value = {"name": project.name, "instructions": project.instructions, "created_at": project.created_at}
-                yield Record(PERSONAS, value, 0)
+                yield Record(PERSONAS, value, 0, omitted=project.omitted)
 
     def iter_left_out(self) -> Iterator[tuple[str, UnreadableError]]:
         """Yield a title and the reason for each kind that is left out."""
         if unused_count := len(self._ratings) - self._used_ratings + self._lost_ratings:
             yield RATINGS_TITLE, RatingsWithoutAnswerError(count=unused_count)
+        if self._lost_projects:
+            yield PROJECTS_TITLE, BeyondLimitError(count=self._lost_projects)
         with_more = [each for each in self._projects.values() if each.document_count or each.has_description]
         if with_more:
             names = [each.name for each in with_more]
@@ -126,7 +132,9 @@ class ArchivedDetails:
         # Exports of different years call it differently.
         message_id = external_id(value.get("message_id")) or external_id(value.get("id"))
         if message_id and len(self._ratings) < MAX_RATINGS:
-            feedback = {"rating": value["rating"], "text": _rating_note(value.get("content"))}
+            omitted = Omissions()
+            text = parse_note(_rating_note(value.get("content")), omitted)
+            feedback = {"rating": value["rating"], "text": text, "omitted": omitted}
             self._ratings[conversation_id, message_id] = feedback
         else:
             self._lost_ratings += 1
@@ -135,16 +143,23 @@ class ArchivedDetails:
         project_id = external_id(value.get("uuid"))
         # The product makes one as an example, with texts of its own.
         is_example = value.get("is_starter_project") is True
-        if project_id and not is_example and len(self._projects) < MAX_PROJECTS:
+        if not project_id or is_example:
+            return
+        if len(self._projects) >= MAX_PROJECTS and project_id not in self._projects:
+            self._lost_projects += 1
+        else:
+            omitted = Omissions()
             self._projects[project_id] = _Project(
                 name=single_line(value.get("name"), MAX_NAME_CHARS) or PROJECTS_TITLE,
-                instructions=parse_instructions(value.get("prompt_template")),
+                instructions=parse_instructions(value.get("prompt_template"), omitted),
+                omitted=omitted,
                 created_at=value.get("created_at") if parse_datetime(value.get("created_at")) else None,
                 document_count=len(as_list(value.get("docs"))),
                 has_description=bool(single_line(value.get("description"), 1)),
             )
 
-    def _rate_messages(self, conversation: Mapping[str, Any]) -> None:
+    def _rate_messages(self, record: Record) -> None:
+        conversation = record.value
         ids = [external_id(conversation.get(key)) for key in ("conversation_id", "id")]
         for key, node in as_dict(conversation.get("mapping")).items():
             message = as_dict(as_dict(node).get("message"))
@@ -155,14 +170,18 @@ class ArchivedDetails:
                 # Each counts once, also where a file has the conversation twice.
                 self._used_ratings += "is_used" not in feedback
                 feedback["is_used"] = True
-                message["feedback"] = feedback
+                message["feedback"] = {"rating": feedback["rating"], "text": feedback["text"]}
+                record.omitted.update(feedback["omitted"])
 
-    def _name_project(self, conversation: dict[str, Any]) -> None:
+    def _name_project(self, record: Record) -> None:
+        conversation = record.value
         given = as_dict(conversation.get("project"))
         project_id = external_id(given.get("uuid")) or external_id(conversation.get("project_uuid")) or ""
         if project := self._projects.get(project_id):
             named = {"name": project.name, "prompt_template": project.instructions}
             conversation["project"] = {**named, **{key: value for key, value in given.items() if value}}
+            if not given.get("prompt_template"):
+                record.omitted.update(project.omitted)
 
 
 def shorten_list(names: list[str]) -> str:
@@ -171,11 +190,11 @@ def shorten_list(names: list[str]) -> str:
     return f"{shown}, …" if len(names) > MAX_NAMES else shown
 
 
-def _rating_note(content: object) -> str | None:
+def _rating_note(content: object) -> object:
     """Return what somebody wrote about an answer; ChatGPT keeps it as JSON in a text, beside its own labels."""
     if isinstance(content, str):
         try:
-            content = json.loads(content[: 100 * MAX_NOTE_CHARS])
+            content = json.loads(content)
         except (ValueError, RecursionError):
             return None
-    return single_line(as_dict(content).get("text"), MAX_NOTE_CHARS)
+    return as_dict(content).get("text")

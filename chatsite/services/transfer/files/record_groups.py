@@ -9,6 +9,7 @@ from typing import Any
 from chatsite.errors import RecordTooLargeError, UnreadableError
 from chatsite.services.transfer.files.json_records import MAX_RECORD_BYTES
 from chatsite.services.transfer.formats import gemini, message_lists, sillytavern
+from chatsite.services.transfer.omissions import Omissions, OmittedKind
 from chatsite.services.transfer.records import Record, RecordKind
 
 # Together with the bytes, this bounds the memory that a group takes.
@@ -25,14 +26,16 @@ class _Group:
     header: dict[str, Any] | None = None
     end_offset: int = 0
     is_too_large: bool = False
+    omitted: Omissions = field(default_factory=Omissions)
 
     def add(self, record: Record) -> None:
-        """Add a record, unless the group has become too large for the memory."""
+        """Add a record, unless the group has become too large for the memory; count those beyond MAX_RECORDS."""
         self.end_offset = record.end_offset
-        too_long = record.end_offset - self.start_offset > MAX_RECORD_BYTES or len(self.values) >= MAX_RECORDS
-        self.is_too_large = self.is_too_large or too_long
+        self.is_too_large = self.is_too_large or record.end_offset - self.start_offset > MAX_RECORD_BYTES
         if self.is_too_large:
             self.values.clear()
+        elif len(self.values) >= MAX_RECORDS:
+            self.omitted[OmittedKind.MESSAGE] += 1
         else:
             self.values.append(record.value)
 
@@ -41,7 +44,13 @@ class _Group:
         error: UnreadableError | None = RecordTooLargeError() if self.is_too_large else None
         value = {"title": title, "messages": self.values, "activities": self.values, "header": self.header}
         return Record(
-            "", {} if error else value, self.end_offset, error, title=title if error else None, kind=self.kind
+            "",
+            {} if error else value,
+            self.end_offset,
+            error,
+            title=title if error else None,
+            kind=self.kind,
+            omitted=self.omitted,
         )
 
 

@@ -69,7 +69,7 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
         values={
             "pinned": record.get("is_starred") is True or parse_datetime(record.get("pinned_time")) is not None,
             "archived_at": updated_at if record.get("is_archived") is True else None,
-            "instructions": _custom_instructions(nodes),
+            "instructions": _custom_instructions(nodes, parser.omitted),
         },
         tags=_project_tags(record.get("gizmo_id")),
         omitted=parser.omitted,
@@ -99,7 +99,7 @@ class _NodeParser:
             text=text,
             created_at=parse_datetime(message.get("create_time")),
             import_source_id=external_id(message.get("id")) or external_id(key),
-            generations=_parse_generations(message, model) if role is Role.ASSISTANT else [],
+            generations=_parse_generations(message, model, self.omitted) if role is Role.ASSISTANT else [],
         )
 
     def _role_and_text(self, message: Mapping[str, Any], documents: Mapping[str, Document]) -> tuple[Role | None, str]:
@@ -135,12 +135,12 @@ class _NodeParser:
         return ""
 
 
-def _parse_generations(message: Mapping[str, Any], model: str | None) -> list[dict[str, Any]]:
+def _parse_generations(message: Mapping[str, Any], model: str | None, omitted: Omissions) -> list[dict[str, Any]]:
     """Return the generation of an answer with its model and rating, if one of them is known.
 
     The archive has the ratings in another file; `archived_details` puts them where they belong.
     """
-    values = ({"model": model} if model else {}) | parse_feedback(message.get("feedback"))
+    values = ({"model": model} if model else {}) | parse_feedback(message.get("feedback"), omitted)
     return [values] if values else []
 
 
@@ -157,7 +157,7 @@ def _is_hidden_text(content: Mapping[str, Any]) -> bool:
     return bool(clean_message_text(chatgpt_text.join_parts(content, {}, Omissions()) or content.get("text")))
 
 
-def _custom_instructions(nodes: Mapping[str, Mapping[str, Any]]) -> str | None:
+def _custom_instructions(nodes: Mapping[str, Mapping[str, Any]], omitted: Omissions) -> str | None:
     """Return the custom instructions that the conversation began with: about the user, and about the answers."""
     for node in nodes.values():
         message = as_dict(node.get("message"))
@@ -166,7 +166,8 @@ def _custom_instructions(nodes: Mapping[str, Mapping[str, Any]]) -> str | None:
             given = as_dict(as_dict(message.get("metadata")).get("user_context_message_data"))
             about = given.get("about_user_message") or _quoted(content.get("user_profile"))
             answers = given.get("about_model_message") or _quoted(content.get("user_instructions"))
-            return parse_instructions("\n\n".join(each for each in (about, answers) if isinstance(each, str) and each))
+            written = [each for each in (about, answers) if isinstance(each, str) and each]
+            return parse_instructions("\n\n".join(written), omitted)
     return None
 
 

@@ -78,7 +78,7 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
         updated_at=parse_datetime(record.get("updated_at")),
         values={
             "pinned": record.get("is_starred") is True,
-            "instructions": parse_instructions(project.get("prompt_template")),
+            "instructions": parse_instructions(project.get("prompt_template"), omitted),
         },
         tags=_project_tags(project),
         omitted=omitted,

@@ -43,6 +43,7 @@ def parse_record(record: Record) -> ImportedConversation:
     if parse is None:
         raise NoConversationError
     imported = parse(record.value)
+    imported.omitted.update(record.omitted)
     if parse is native.parse_conversation:
         return imported
     omissions.require_messages(imported.messages, imported.omitted)

@@ -68,7 +68,7 @@ def _parse_response(
     ]
     images = [mention_image(None, omitted) for _ in as_list(record.get("generated_image_urls"))]
     text = record["message"] if isinstance(record.get("message"), str) else ""
-    sources = _source_list(record) if text.strip() else ""
+    sources = _source_list(record, omitted) if text.strip() else ""
     text = clean_message_text("\n\n".join(filter(None, [text, *attached, *images, sources])))
     _count_steps(record, omitted)
     # The model's own name may stand for "assistant".
@@ -88,11 +88,13 @@ def _parse_response(
     )
 
 
-def _source_list(record: Mapping[str, Any]) -> str:
-    """Return the pages that an answer cites, a line for each."""
-    pages = [as_dict(each) for each in as_list(record.get("cited_web_search_results"))[:MAX_SOURCES]]
-    links = [format_link(page.get("title"), page.get("url")) for page in pages]
-    return "\n".join(f"- {link}" for link in dict.fromkeys(links) if link)
+def _source_list(record: Mapping[str, Any], omitted: Omissions) -> str:
+    """Return the pages that an answer cites, a line for each of the first MAX_SOURCES."""
+    pages = map(as_dict, as_list(record.get("cited_web_search_results")))
+    links = [link for page in pages if (link := format_link(page.get("title"), page.get("url")))]
+    lines = [f"- {link}" for link in dict.fromkeys(links)]
+    omitted[OmittedKind.SOURCE] += max(len(lines) - MAX_SOURCES, 0)
+    return "\n".join(lines[:MAX_SOURCES])
 
 
 def _count_steps(record: Mapping[str, Any], omitted: Omissions) -> None:

@@ -5,6 +5,7 @@ The nested form is as deep as the conversation is long, so it is walked without 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,11 +24,11 @@ from chatsite.services.transfer.coercion import (
 from chatsite.services.transfer.content.attachments import mention_attachment, mention_image
 from chatsite.services.transfer.content.feedback import parse_feedback
 from chatsite.services.transfer.content.reasoning import keep_reasoning
+from chatsite.services.transfer.content.tag_names import parse_tags
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
 MAX_MESSAGES = 50_000
-MAX_TAGS = 100
 REASONING_PART = "think"
 OMITTED_PARTS = {"tool_call": OmittedKind.TOOL_CALL}
 IMAGE_PARTS = {"image_file", "image_url"}
@@ -45,9 +46,11 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
     tree = as_list(record.get("messages")) or as_list(record.get("messagesTree"))
     model = single_line(options.get("model"), 200)
     omitted = Omissions()
-    messages = []
-    for keys, each in _iter_messages(tree):
-        messages.append(_parse_message(each, keys, omitted, model=model))
+    found = _iter_messages(tree)
+    messages = [
+        _parse_message(each, keys, omitted, model=model) for keys, each in itertools.islice(found, MAX_MESSAGES)
+    ]
+    omitted[OmittedKind.MESSAGE] += sum(1 for _ in found)
     ordered = message_ordering.parents_first(message_ordering.sort_by_time(messages))
     created_at = parse_datetime(record.get("createdAt") or options.get("createdAt"))
     updated_at = parse_datetime(record.get("updatedAt") or options.get("updatedAt"))
@@ -61,9 +64,9 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
         updated_at=updated_at,
         values={
             "archived_at": updated_at if options.get("isArchived") is True else None,
-            "instructions": parse_instructions(options.get("promptPrefix") or options.get("system")),
+            "instructions": parse_instructions(options.get("promptPrefix") or options.get("system"), omitted),
         },
-        tags=_parse_tags(record.get("tags") or options.get("tags")),
+        tags=parse_tags(as_list(record.get("tags") or options.get("tags")), omitted),
         omitted=omitted,
     )
 
@@ -75,7 +78,7 @@ def _iter_messages(tree: list[Any]) -> Iterator[tuple[tuple[str, str | None], Ma
     """
     waiting: list[tuple[Mapping[str, Any], str | None]] = [(as_dict(each), None) for each in reversed(tree)]
     previous_key: str | None = None
-    for number in range(MAX_MESSAGES):
+    for number in itertools.count():
         if not waiting:
             return
         message, outer_key = waiting.pop()
@@ -104,19 +107,15 @@ def _parse_message(
         text=text,
         created_at=parse_datetime(record.get("createdAt")),
         import_source_id=external_id(record.get("messageId")),
-        generations=_parse_generations(record, model) if role is Role.ASSISTANT else [],
+        generations=_parse_generations(record, model, omitted) if role is Role.ASSISTANT else [],
         reasoning=keep_reasoning(thoughts, omitted, has_answer=bool(text) and role is Role.ASSISTANT),
     )
 
 
-def _parse_generations(record: Mapping[str, Any], model: str | None) -> list[dict[str, Any]]:
+def _parse_generations(record: Mapping[str, Any], model: str | None, omitted: Omissions) -> list[dict[str, Any]]:
     """Return the generation of an answer with its model and rating, if one of them is known."""
-    values = ({"model": model} if model else {}) | parse_feedback(record.get("feedback"))
+    values = ({"model": model} if model else {}) | parse_feedback(record.get("feedback"), omitted)
     return [values] if values else []
-
-
-def _parse_tags(tags: object) -> list[str]:
-    return [tag for each in as_list(tags)[:MAX_TAGS] if (tag := single_line(each, 40))]
 
 
 def _part_text(part: Mapping[str, Any], key: str) -> object:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chatsite.errors import RecordTooLargeError
 from chatsite.models import Role
 from chatsite.services.transfer import message_ordering
 from chatsite.services.transfer.coercion import (
@@ -25,12 +24,13 @@ from chatsite.services.transfer.coercion import (
     single_line,
 )
 from chatsite.services.transfer.content import front_matter
+from chatsite.services.transfer.content.tag_names import parse_tags
 from chatsite.services.transfer.formats.message_lists import content_source_id
 from chatsite.services.transfer.formats.native import parse_source_id
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
+from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
 MARKDOWN_SUFFIXES = (".md", ".markdown", ".txt")
-MAX_TAGS = 100
 MAX_MESSAGES = 50_000
 # The patterns of labels take quadratic time on longer lines, which are no labels.
 MAX_LABEL_CHARS = 200
@@ -68,7 +68,8 @@ def has_roles(text: str) -> bool:
 def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
     """Parse the `text` of a note that is called `title`. Raises MessageTooLargeError."""
     values, body = front_matter.split(str(record.get("text")))
-    messages = _parse_messages(body)
+    omitted = Omissions()
+    messages = _parse_messages(body, omitted)
     ordered = message_ordering.parents_first(messages)
     public_id = as_public_id(values.get("id"))
     source_id = parse_source_id(values.get("source")) if public_id else content_source_id("markdown", ordered)
@@ -81,12 +82,13 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
         messages=message_ordering.with_one_active_version(ordered),
         created_at=parse_datetime(values.get("created") or values.get("date")),
         updated_at=parse_datetime(values.get("updated")),
-        values={"instructions": _find_instructions(body) if public_id else None},
-        tags=[tag for tag in (single_line(tag, 40) for tag in _list_tags(values)) if tag],
+        values={"instructions": _find_instructions(body, omitted) if public_id else None},
+        tags=parse_tags(_list_tags(values), omitted),
+        omitted=omitted,
     )
 
 
-def _find_instructions(body: str) -> str | None:
+def _find_instructions(body: str, omitted: Omissions) -> str | None:
     """Return the instructions that an export of this site quotes between the title and the first message."""
     quoted: list[str] = []
     for line in body.split("\n"):
@@ -94,7 +96,7 @@ def _find_instructions(body: str) -> str | None:
             break
         if line.startswith("> ") or line == ">":
             quoted.append(line[2:])
-    return parse_instructions("\n".join(quoted))
+    return parse_instructions("\n".join(quoted), omitted)
 
 
 class _Section:
@@ -107,13 +109,12 @@ class _Section:
         self.lines: list[str] = []
 
 
-def _parse_messages(body: str) -> list[ImportedMessage]:
-    """Parse the messages of a note. Raises RecordTooLargeError or MessageTooLargeError."""
+def _parse_messages(body: str, omitted: Omissions) -> list[ImportedMessage]:
+    """Parse the first MAX_MESSAGES messages of a note, and count the others. Raises MessageTooLargeError."""
     messages: list[ImportedMessage] = []
     sections = _read_sections(body)
-    if len(sections) > MAX_MESSAGES:
-        raise RecordTooLargeError
-    for number, section in enumerate(sections):
+    omitted[OmittedKind.MESSAGE] += max(len(sections) - MAX_MESSAGES, 0)
+    for number, section in enumerate(sections[:MAX_MESSAGES]):
         marker = as_dict(section.marker)
         text = clean_message_text("\n".join(section.lines))
         model = single_line(marker.get("model"), 200)
@@ -135,7 +136,7 @@ def _parse_messages(body: str) -> list[ImportedMessage]:
 def _list_tags(values: Mapping[str, Any]) -> list[str]:
     tags = values.get("tags")
     names = [tags] if isinstance(tags, str) else as_list(tags)
-    return [str(name).lstrip("#") for name in names[:MAX_TAGS]]
+    return [str(name).lstrip("#") for name in names]
 
 
 def _read_sections(text: str) -> list[_Section]:

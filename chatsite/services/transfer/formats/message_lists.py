@@ -76,7 +76,7 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
         messages=message_ordering.with_one_active_version(ordered),
         created_at=_parse_time(record),
         updated_at=parse_datetime(record.get("updated_at") or record.get("updatedAt")),
-        values={"instructions": _find_instructions(records)},
+        values={"instructions": _find_instructions(records, omitted)},
         omitted=omitted,
     )
 
@@ -116,11 +116,11 @@ def _parse_message(record: Mapping[str, Any], number: int, omitted: Omissions, *
     )
 
 
-def _find_instructions(records: list[Mapping[str, Any]]) -> str | None:
+def _find_instructions(records: list[Mapping[str, Any]], omitted: Omissions) -> str | None:
     """Return the text of the first system message, which a model reads before all messages here too."""
     if not records or _role_name(records[0]) not in INSTRUCTION_ROLES:
         return None
-    return parse_instructions(message_parts.message_text(records[0], TEXT_KEYS, Omissions()))
+    return parse_instructions(message_parts.message_text(records[0], TEXT_KEYS, Omissions()), omitted)
 
 
 def _role_name(record: Mapping[str, Any]) -> str:

@@ -27,11 +27,13 @@ from chatsite.services.transfer.coercion import (
     strip_invalid_chars,
 )
 from chatsite.services.transfer.content import model_options
+from chatsite.services.transfer.content.feedback import MAX_NOTE_CHARS
+from chatsite.services.transfer.content.tag_names import parse_tags
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage, ImportedReasoning
+from chatsite.services.transfer.omissions import Omissions, OmittedKind, shorten
 
 # Prefix of the import source id of a conversation that is not completely stored yet.
 PARTIAL_PREFIX = "importing:"
-MAX_TAGS = 100
 MAX_GENERATIONS = 1000
 MAX_NOTES = 8
 MAX_TURNS = 1000
@@ -46,7 +48,8 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
     public_id = as_public_id(record.get("id"))
     if public_id is None or not isinstance(record.get("messages"), list):
         raise NoConversationError
-    messages = [_parse_message(as_dict(each)) for each in record["messages"]]
+    omitted = Omissions()
+    messages = [_parse_message(as_dict(each), omitted) for each in record["messages"]]
     source = parse_source_id(record.get("origin"))
     return ImportedConversation(
         import_source_id=source or f"chatsite:{public_id}",
@@ -59,15 +62,16 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
         values={
             "archived_at": parse_datetime(record.get("archived_at")),
             "pinned": record.get("pinned") is True,
-            **_parse_settings(record),
+            **_parse_settings(record, omitted),
         },
-        tags=[tag for tag in map(_parse_tag, as_list(record.get("tags"))[:MAX_TAGS]) if tag],
+        tags=parse_tags(as_list(record.get("tags")), omitted),
+        omitted=omitted,
     )
 
 
-def parse_persona(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the column values of a saved persona; None if it has no name."""
-    values = _parse_settings(record)
+def parse_persona(record: Mapping[str, Any], omitted: Omissions) -> dict[str, Any] | None:
+    """Return the column values of a saved persona; None if it has no name. Counts in `omitted` what is cut off it."""
+    values = _parse_settings(record, omitted)
     name_ = single_line(record.get("name"), MAX_PERSONA_NAME_CHARS)
     if name_ is None:
         return None
@@ -75,12 +79,14 @@ def parse_persona(record: Mapping[str, Any]) -> dict[str, Any] | None:
     return {**values, "name": name_, "instructions": values["instructions"] or ""}
 
 
-def _parse_message(record: Mapping[str, Any]) -> ImportedMessage:
+def _parse_message(record: Mapping[str, Any], omitted: Omissions) -> ImportedMessage:
     key = external_id(record.get("id"))
     role = record.get("role")
     if key is None or role not in list(Role):
         raise NoConversationError
-    generations = as_list(record.get("generations"))[:MAX_GENERATIONS] if role == Role.ASSISTANT else []
+    generations = as_list(record.get("generations")) if role == Role.ASSISTANT else []
+    # The last one is the answer that is shown.
+    omitted[OmittedKind.VERSION] += max(len(generations) - MAX_GENERATIONS, 0)
     return ImportedMessage(
         source_key=key,
         parent_key=external_id(record.get("parent")),
@@ -91,21 +97,21 @@ def _parse_message(record: Mapping[str, Any]) -> ImportedMessage:
         in_comparison=record.get("comparing") is True,
         public_id=as_public_id(key),
         import_source_id=parse_source_id(record.get("origin")),
-        generations=[_parse_generation(as_dict(each)) for each in generations],
-        reasoning=_parse_reasoning(as_dict(record.get("reasoning"))) if role == Role.ASSISTANT else None,
+        generations=[_parse_generation(as_dict(each), omitted) for each in generations[-MAX_GENERATIONS:]],
+        reasoning=_parse_reasoning(as_dict(record.get("reasoning")), omitted) if role == Role.ASSISTANT else None,
     )
 
 
-def _parse_reasoning(record: Mapping[str, Any]) -> ImportedReasoning | None:
+def _parse_reasoning(record: Mapping[str, Any], omitted: Omissions) -> ImportedReasoning | None:
     """Return what a model thought; None if there is no text. More than a message may have is left out."""
-    text = _limited_text(record.get("text"), MAX_MESSAGE_CHARS)
+    text = _limited_text(record.get("text"), MAX_MESSAGE_CHARS, omitted, kind=OmittedKind.REASONING)
     if text is None:
         return None
     tokens, seconds = as_int(record.get("tokens"), 1, MAX_COUNT), as_float(record.get("seconds"))
     return ImportedReasoning(text, tokens, seconds if seconds is not None and 0 <= seconds < MAX_COUNT else None)
 
 
-def _parse_generation(record: Mapping[str, Any]) -> dict[str, Any]:
+def _parse_generation(record: Mapping[str, Any], omitted: Omissions) -> dict[str, Any]:
     """Return the column values of a generation.
 
     One that was in progress becomes interrupted, since no runner of this site writes it.
@@ -117,7 +123,7 @@ def _parse_generation(record: Mapping[str, Any]) -> dict[str, Any]:
     error = record.get("error")
     return {
         "status": Status(status) if status in FINISHED_STATUSES else Status.INTERRUPTED,
-        **_parse_settings(record),
+        **_parse_settings(record, omitted),
         **timestamps,
         "model_changed": record.get("takes_over") is True,
         "settings_changed": record.get("resets") is True,
@@ -126,18 +132,20 @@ def _parse_generation(record: Mapping[str, Any]) -> dict[str, Any]:
         "token_count": as_int(record.get("tokens"), 0, MAX_COUNT) or 0,
         "tokens_per_second": as_float(record.get("tokens_per_second")),
         "rating": as_int(record.get("rating"), -1, 1) or None,
-        "rating_note": _limited_text(record.get("rating_note"), 500),
+        "rating_note": _limited_text(record.get("rating_note"), MAX_NOTE_CHARS, omitted, kind=OmittedKind.RATING_NOTE),
         "prompt_report": _parse_prompt_report(record.get("receipt")),
     }
 
 
-def _parse_settings(record: Mapping[str, Any]) -> dict[str, Any]:
+def _parse_settings(record: Mapping[str, Any], omitted: Omissions) -> dict[str, Any]:
     preset = record.get("preset")
     return {
         "model": single_line(record.get("model"), 200),
         "preset": preset if preset in list(Preset) else None,
         "persona": single_line(record.get("persona"), MAX_PERSONA_NAME_CHARS),
-        "instructions": _limited_text(record.get("instructions"), MAX_INSTRUCTIONS_CHARS),
+        "instructions": _limited_text(
+            record.get("instructions"), MAX_INSTRUCTIONS_CHARS, omitted, kind=OmittedKind.INSTRUCTIONS
+        ),
         "generation_options": model_options.parse_options(as_dict(record.get("numbers"))),
     }
 
@@ -148,12 +156,10 @@ def parse_source_id(value: object) -> str | None:
     return None if source_id is None or source_id.startswith(PARTIAL_PREFIX) else source_id
 
 
-def _limited_text(value: object, max_chars: int) -> str | None:
-    return strip_invalid_chars(value)[:max_chars] or None if isinstance(value, str) else None
-
-
-def _parse_tag(value: object) -> str | None:
-    return single_line(value, 40)
+def _limited_text(value: object, max_chars: int, omitted: Omissions, *, kind: OmittedKind) -> str | None:
+    return (
+        shorten(strip_invalid_chars(value), max_chars, omitted, kind=kind) or None if isinstance(value, str) else None
+    )
 
 
 def _parse_prompt_report(given: object) -> dict[str, Any] | None:

@@ -22,12 +22,12 @@ from chatsite.services.transfer.coercion import (
 from chatsite.services.transfer.content import model_options
 from chatsite.services.transfer.content.feedback import parse_feedback
 from chatsite.services.transfer.content.reasoning import keep_reasoning
+from chatsite.services.transfer.content.tag_names import parse_tags
 from chatsite.services.transfer.formats import openwebui_text
 from chatsite.services.transfer.message_ordering import ImportedConversation, ImportedMessage
 from chatsite.services.transfer.omissions import Omissions, OmittedKind
 
 ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT}
-MAX_TAGS = 100
 MAX_ERROR_CHARS = 2000
 
 
@@ -65,23 +65,23 @@ def parse_conversation(record: Mapping[str, Any]) -> ImportedConversation:
         values={
             "pinned": record.get("pinned") is True,
             "archived_at": updated_at if record.get("archived") is True else None,
-            "instructions": parse_instructions(params.get("system") or chat.get("system")),
+            "instructions": parse_instructions(params.get("system") or chat.get("system"), omitted),
             "generation_options": model_options.parse_other_options(params),
         },
-        tags=_parse_tags(record),
+        tags=_parse_tags(record, omitted),
         omitted=omitted,
     )
 
 
-def _parse_tags(record: Mapping[str, Any]) -> list[str]:
+def _parse_tags(record: Mapping[str, Any], omitted: Omissions) -> list[str]:
     """Return the tags of a conversation, and one for its folder, of which most exports have only the id."""
     # Older versions have them in the chat.
     given = as_list(as_dict(record.get("meta")).get("tags")) or as_list(as_dict(record.get("chat")).get("tags"))
-    tags = [single_line(as_dict(tag).get("name", tag), 40) for tag in given[:MAX_TAGS]]
+    names = [as_dict(tag).get("name", tag) for tag in given]
     folder_id = external_id(record.get("folder_id"))
     folder_name = single_line(as_dict(record.get("folder")).get("name"), 40)
-    tags.append(folder_name or (f"Open WebUI folder {folder_id[-6:]}" if folder_id else None))
-    return [tag for tag in tags if tag]
+    names.append(folder_name or (f"Open WebUI folder {folder_id[-6:]}" if folder_id else None))
+    return parse_tags(names, omitted)
 
 
 def _count_files_of_chat(chat: Mapping[str, Any], history: Mapping[str, Any]) -> int:
@@ -126,7 +126,7 @@ def _parse_message(
         text=text,
         created_at=parse_datetime(record.get("timestamp")),
         import_source_id=external_id(record.get("id")) or external_id(key),
-        generations=_parse_generations(record, error) if role is Role.ASSISTANT else [],
+        generations=_parse_generations(record, error, omitted) if role is Role.ASSISTANT else [],
         reasoning=keep_reasoning(
             [thought.text for thought in thoughts],
             omitted,
@@ -136,10 +136,10 @@ def _parse_message(
     )
 
 
-def _parse_generations(record: Mapping[str, Any], error: str | None) -> list[dict[str, Any]]:
+def _parse_generations(record: Mapping[str, Any], error: str | None, omitted: Omissions) -> list[dict[str, Any]]:
     """Return the generation of an answer with its model, rating and error, if one of them is known."""
     values: dict[str, Any] = {"model": single_line(record.get("model") or record.get("modelName"), 200)}
-    values |= parse_feedback(record.get("annotation"), note_key="comment")
+    values |= parse_feedback(record.get("annotation"), omitted, note_key="comment")
     if error:
         values |= {"status": Status.FAILED, "error": as_error(error)}
     return [values] if any(values.values()) else []

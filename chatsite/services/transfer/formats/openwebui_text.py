@@ -85,7 +85,7 @@ def message_text(record: Mapping[str, Any], omitted: Omissions, *, is_answer: bo
         _count_output(output, omitted)
     text = LOCAL_IMAGE.sub(lambda image: mention_image(image[1], omitted), text)
     files = [_file_text(as_dict(each), omitted) for each in as_list(record.get("files"))]
-    sources = _source_list(as_list(record.get("sources") or record.get("citations"))) if is_answer else ""
+    sources = _source_list(as_list(record.get("sources") or record.get("citations")), omitted) if is_answer else ""
     return "\n\n".join(filter(None, [text.strip(), *files, sources]))
 
 
@@ -145,8 +145,8 @@ def _file_text(file: Mapping[str, Any], omitted: Omissions) -> str:
     return mention_attachment(name, omitted, media_type="image" if file.get("type") == "image" else content_type)
 
 
-def _source_list(sources: list[object]) -> str:
-    """Return the sources that `[1]`, `[2]` and so on in the text refer to, a line for each."""
+def _source_list(sources: list[object], omitted: Omissions) -> str:
+    """Return the sources that `[1]`, `[2]` and so on in the text refer to, a line for each of the first MAX_SOURCES."""
     shown: dict[str, str] = {}
     for entry in map(as_dict, sources):
         source = as_dict(entry.get("source"))
@@ -158,4 +158,5 @@ def _source_list(sources: list[object]) -> str:
             key = str(page.get("source") or source.get("id") or name)
             shown.setdefault(key, format_link(name, address) or name)
     lines = [f"- [{number}] {text}" for number, text in enumerate(shown.values(), 1) if text]
+    omitted[OmittedKind.SOURCE] += max(len(lines) - MAX_SOURCES, 0)
     return "\n".join(lines[:MAX_SOURCES])

@@ -72,14 +72,18 @@ def _parse_versions(
     role = Role.USER if line.get("is_user") is True else Role.ASSISTANT
     is_kept = not _is_program_line(line)
     model = single_line(extra.get("model"), 200) if role is Role.ASSISTANT else None
-    swipes = as_list(line.get("swipes"))[:MAX_SWIPES]
+    swipes = as_list(line.get("swipes"))
     shown = as_int(line.get("swipe_id"), 0, len(swipes) - 1)
-    texts = [clean_message_text(text) for text in swipes] if shown is not None else [""]
-    shown = shown or 0
+    # Of too many, those around the one that is shown come in.
+    first = max((shown or 0) - MAX_SWIPES + 1, 0)
+    kept = range(first, min(len(swipes), first + MAX_SWIPES)) if shown is not None else range(1)
+    omitted[OmittedKind.VERSION] += max(len(swipes) - len(kept), 0) if is_kept else 0
+    texts = [clean_message_text(swipes[version]) for version in kept] if shown is not None else [""]
+    shown = (shown or 0) - first
     # What is shown may have been edited after it was written.
     texts[shown] = clean_message_text(line.get("mes")) or texts[shown]
     if is_kept:
-        texts = _with_attachments(line, texts, omitted, shown=shown)
+        texts = _with_attachments(line, texts, omitted, shown=shown, first=first)
     else:
         calls = len(as_list(extra.get("tool_invocations")))
         omitted[OmittedKind.TOOL_CALL if calls else OmittedKind.HIDDEN] += calls or bool(texts[shown])
@@ -103,9 +107,14 @@ def _is_program_line(line: Mapping[str, Any]) -> bool:
     return line.get("is_system") is True and ("type" in extra or "tool_invocations" in extra)
 
 
-def _with_attachments(line: Mapping[str, Any], texts: Sequence[str], omitted: Omissions, *, shown: int) -> list[str]:
-    """Return the text of each version with the names of its files, and count what is left out of it."""
-    others = [as_dict(as_dict(each).get("extra")) for each in as_list(line.get("swipe_info"))]
+def _with_attachments(
+    line: Mapping[str, Any], texts: Sequence[str], omitted: Omissions, *, shown: int, first: int
+) -> list[str]:
+    """Return the text of each version with the names of its files, and count what is left out of it.
+
+    `texts` are the versions from the number `first` on, and `shown` is the place of the one that is shown.
+    """
+    others = [as_dict(as_dict(each).get("extra")) for each in as_list(line.get("swipe_info"))[first:]]
     written = []
     for version, text in enumerate(texts):
         # What belongs to the version that is shown stands in the line itself.
