@@ -53,6 +53,12 @@ class ChaosDatabase:
         except SQLAlchemyError:
             return False
 
+    def list_acknowledged(self) -> set[str]:
+        """Return the keys of all questions and the names of all files that are stored."""
+        asked = "SELECT idempotency_key FROM message WHERE idempotency_key IS NOT NULL"
+        waiting = "SELECT idempotency_key FROM waiting_message"
+        return {name for (name,) in self.query(f"{asked} UNION {waiting} UNION SELECT name FROM import")}
+
     def count_unfinished(self) -> int:
         """Return how many answers, imports and messages wait or are being dealt with."""
         waiting = "SELECT count(*) FROM generation WHERE status IN ('queued', 'generating')"

@@ -3,7 +3,8 @@
 Each question is `/say` or `/draft` and a text of its own, so that the scripted engine's answer is known to the letter,
 whether it is written word after word or decided at the end. A visitor posts a question again and again under one
 idempotency key until it is acknowledged, as a browser or a person would. At the end the database must hold every
-acknowledged question once, with its exact answer, and every acknowledged file as a whole.
+acknowledged question once, with its exact answer, and every acknowledged file as a whole; after a backup was restored,
+all that was acknowledged before that backup was begun.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class ChaosResult:
     strikes: Counter[str] = field(default_factory=Counter)
     acknowledged_count: int = 0
     repeated_post_count: int = 0
+    rolled_back: int = 0
     lost_count: int = 0
     duplicate_count: int = 0
     wrong_count: int = 0
@@ -76,7 +78,8 @@ class ChaosResult:
             f"acknowledged: {self.lost_count} lost, {self.duplicate_count} doubled, {self.wrong_count} wrong, "
             f"{self.stuck_count} stuck, {self.leftover_chunks} chunks left, {self.incomplete_imports} of "
             f"{self.acknowledged_imports} imports incomplete, integrity {self.integrity}; "
-            f"{self.repeated_post_count} posts repeated; answers by attempts {self.attempts}"
+            f"{self.repeated_post_count} posts repeated, {self.rolled_back} acknowledged after a backup that was "
+            f"restored; answers by attempts {self.attempts}"
         )
 
 
@@ -105,8 +108,8 @@ def run_chaos(folder: Path, plan: ChaosPlan) -> ChaosResult:
             url = stormy.site.url
             visitors = [ChaosVisitor(url, number, stop) for number in range(plan.visitor_count)]
             importer = ChaosImporter(url, stop)
-            people: list[ChaosVisitor | ChaosImporter] = [*visitors, *([importer] if plan.is_long else [])]
-            threads = [threading.Thread(target=person.run_until_stopped, daemon=True) for person in people]
+            stormy.people = [*visitors, *([importer] if plan.is_long else [])]
+            threads = [threading.Thread(target=person.run_until_stopped, daemon=True) for person in stormy.people]
             for thread in threads:
                 thread.start()
             time.sleep(CALM_SECONDS)
@@ -122,6 +125,7 @@ def run_chaos(folder: Path, plan: ChaosPlan) -> ChaosResult:
             stormy.stop()
         result.seconds = time.monotonic() - started
         result.repeated_post_count = sum(visitor.repeated_count for visitor in visitors)
+        result.rolled_back = stormy.rolled_back
         _check_imports(database, importer.acknowledged, result)
         compare_with_database(
             database, {key: text for visitor in visitors for key, text in visitor.acknowledged.items()}, result

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +17,15 @@ from typing import Any
 import psutil
 
 from tests.chaos.chaos_database import ChaosDatabase
+from tests.chaos.chaos_visitors import ChaosImporter, ChaosVisitor
 from tests.chaos.postgres_server import PostgresServer
 from tests.support.served_site import REPOSITORY_ROOT, ServedSite, running_site, wait_until
 
 # In every run, and those that a long run has besides.
 USUAL_STRIKES = ("runner", "worker", "worker", "freeze")
 MAX_WAIT_SECONDS = 30.0
+# Between a backup and the end of the site that is then taken back to it.
+LATER_SECONDS = (0.2, 1.5)
 RARE_STRIKES = ("import", "reload", "sleep", "database")
 
 
@@ -36,7 +39,9 @@ class StormySite:
     database: ChaosDatabase
     rng: random.Random
     postgres: PostgresServer | None = None
+    people: Sequence[ChaosVisitor | ChaosImporter] = ()
     runner_strikes: int = 0
+    rolled_back: int = 0
 
     def start(self) -> None:
         """Start the site, and wait until it would answer."""
@@ -79,19 +84,32 @@ class StormySite:
         return bool(runners)
 
     def _strike_database(self) -> bool:
-        """Kill the server of PostgreSQL; with SQLite restore a backup of a moment ago, with the site stopped."""
+        """Kill the server of PostgreSQL; with SQLite restore a backup that was made a moment ago, under load.
+
+        What was acknowledged before the backup was begun must be there afterwards. What came later may be missing.
+        """
         if self.postgres:
             self.postgres.restart()
             return True
-        self.stop()
+        before = [set(person.acknowledged) for person in self.people]
         backup = self.folder.with_name("backup.db")
         backup.unlink(missing_ok=True)
-        for command in (["backup", str(backup)], ["restore", str(backup)]):
-            environ = {"CHATSITE_INSTANCE": str(self.folder), "CHATSITE_DEFAULT_MODEL": "scripted"}
-            # The last child of the runner may need a moment to end, and has the database open until then.
-            wait_until(lambda command=command, environ=environ: _run_command(command, environ), what=command[0])
+        self._run_until_done("backup", str(backup))
+        time.sleep(self.rng.uniform(*LATER_SECONDS))
+        self.stop()
+        self._run_until_done("restore", str(backup))
+        stored = self.database.list_acknowledged()
+        for person, names in zip(self.people, before, strict=True):
+            missing = set(person.acknowledged) - names - stored
+            self.rolled_back += len(missing)
+            person.forget(missing)
         self.start()
         return True
+
+    def _run_until_done(self, *command: str) -> None:
+        """Run a command until it succeeds: the last child of a stopped runner has the database open for a moment."""
+        environ = {"CHATSITE_INSTANCE": str(self.folder), "CHATSITE_DEFAULT_MODEL": "scripted"}
+        wait_until(lambda: _run_command(list(command), environ), what=command[0])
 
     def _freeze(self, find: Callable[[], list[psutil.Process]]) -> bool:
         frozen = self._wait_for(find)

@@ -27,36 +27,46 @@ class ChaosVisitor:
         self._rng = random.Random(number)
         self._number = number
         self._stop = stop
+        self._conversation = ""
         self.acknowledged: dict[str, str] = {}
         self.repeated_count = 0
 
     def run_until_stopped(self) -> None:
         """Go on until the storm is over."""
-        conversation, question_count = "", 0
+        question_count = 0
         while not self._stop.is_set():
             key = f"p{self._number}-{question_count}"
             text = f"{key} " + " ".join(self._rng.choices(WORDS, k=self._rng.randint(10, 60)))
             command = self._rng.choice(("/say", "/draft"))
-            conversation = self._post_until_acknowledged(f"{command} {text}", key, conversation)
+            self._conversation = conversation = self._post_until_acknowledged(f"{command} {text}", key)
             self.acknowledged[key] = text
             question_count += 1
             # While an answer is written, posts may be added to one that waits and have no answer of their own.
             if not self._wait_for_answer(conversation) or self._rng.random() < 0.3:
-                conversation = ""
+                self._conversation = ""
 
-    def _post_until_acknowledged(self, text: str, key: str, conversation: str) -> str:
-        """Post until it is acknowledged."""
+    def forget(self, keys: set[str]) -> None:
+        """Expect no answers to some questions, which an older state of the site lacks; begin anew after it."""
+        for key in keys:
+            del self.acknowledged[key]
+        self._conversation = ""
+
+    def _post_until_acknowledged(self, text: str, key: str) -> str:
+        """Post until it is acknowledged; returns the conversation."""
         while True:
             try:
-                return self._visitor.post_question(text, key, conversation, timeout=10)
+                return self._visitor.post_question(text, key, self._conversation, timeout=10)
             except NETWORK_ERRORS:
                 self.repeated_count += 1
                 time.sleep(0.05)
 
     def _wait_for_answer(self, conversation: str) -> bool:
-        """Read the answer's stream, again when it breaks, until it is over; returns whether it was in time."""
+        """Read the answer's stream, again when it breaks, until it is over; returns whether it was in time.
+
+        An older state of the site may lack the conversation: then nobody waits for it.
+        """
         end = time.monotonic() + TIMEOUT_SECONDS
-        while time.monotonic() < end:
+        while time.monotonic() < end and conversation == self._conversation:
             try:
                 answer = self._visitor.list_message_ids(conversation)[-1]
                 if "event: done" in self._visitor.get(f"/messages/{answer}/stream", timeout=20):
@@ -91,3 +101,8 @@ class ChaosImporter:
                 continue
             self.acknowledged.append(f"file {number}")
             self._stop.wait(2.0)
+
+    def forget(self, names: set[str]) -> None:
+        """Expect nothing of some files, which an older state of the site lacks."""
+        for name in names:
+            self.acknowledged.remove(name)
