@@ -10,6 +10,7 @@ import pytest
 from chatsite.errors import BeyondLimitError, ConversationFullError, InstructionsCutError
 from chatsite.models import ImportOutcome
 from chatsite.models.persona import MAX_PERSONAS
+from chatsite.runner import import_job
 from chatsite.services.chat import message_tree, messages
 from chatsite.services.chat.chat_settings import MAX_INSTRUCTIONS_CHARS
 from chatsite.services.organize import tags
@@ -179,7 +180,11 @@ def test_ratings_and_projects_beside_a_conversation_are_counted_with_it(monkeypa
 
 
 @ONE_DATABASE
-def test_tags_and_personas_that_a_user_has_no_room_for_are_in_the_report(people: People) -> None:
+@pytest.mark.parametrize("longest_for_one_write", [200, 0])
+def test_tags_and_personas_that_a_user_has_no_room_for_are_in_the_report(
+    people: People, monkeypatch: pytest.MonkeyPatch, longest_for_one_write: int
+) -> None:
+    monkeypatch.setattr(import_job, "INITIAL_WEIGHT", longest_for_one_write)
     for name in NAMES[: tags.MAX_TAGS - 1]:
         tags.create(people.alice, name, "gray")
     file = {

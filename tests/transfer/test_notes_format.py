@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from chatsite.errors import NotesWithoutRolesError
+from chatsite.services.transfer.content import front_matter
 from chatsite.services.transfer.formats import markdown_notes
 from chatsite.services.transfer.message_ordering import ImportedConversation
 from tests.support import export_samples as samples
@@ -34,6 +37,17 @@ def test_folder_of_notes_is_read_and_other_notes_are_counted_once() -> None:
     assert others == NotesWithoutRolesError(count=300)
     with pytest.raises(NotesWithoutRolesError):
         read_file(samples.zip_files(files), "vault.zip")
+
+
+def test_lists_of_properties_take_quotes_as_they_are() -> None:
+    note = b"---\ntags: [it's, \"a, b\", 'c''s' , two words, \"open]\n---\n## User\n\nQ\n\n## Assistant\n\nA\n"
+    assert read_one(note, "x.md").tags == ["it's", "a, b", "c's", "two words", '"open']
+    # An end that never comes is looked for once.
+    started = time.process_time()
+    for quotes in ('"' + '\\"' * 9000, "'" * 17_999, "\"'" * 9000):
+        lines = [f"tags: [{quotes}]"] * 40
+        front_matter.split("\n".join(["---", *lines, "---"]))
+    assert time.process_time() - started < 5
 
 
 def test_messages_beyond_those_that_a_note_may_have_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
