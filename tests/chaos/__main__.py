@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 import sys
 import tempfile
 from pathlib import Path
@@ -18,12 +19,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--postgres", action="store_true", help="on a server of PostgreSQL, which is killed too")
     options = parser.parse_args()
-    plan = ChaosPlan(options.strikes, options.visitors, options.seed, is_long=True, on_postgres=options.postgres)
+    seed = secrets.randbelow(10**6) if options.seed is None else options.seed
+    plan = ChaosPlan(options.strikes, options.visitors, seed, is_long=True, on_postgres=options.postgres)
     with tempfile.TemporaryDirectory() as folder:
         # The account of the server's processes has to get to its data.
         Path(folder).chmod(0o755)
         result = run_chaos(Path(folder), plan)
-    print(result)
+    print(f"Seed {seed}: {result}")
     return 0 if result.is_ok else 1
 
 

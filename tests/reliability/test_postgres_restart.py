@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,12 @@ from tests.support.served_site import HttpVisitor, running_site, wait_until
 WORD_COUNT = 120
 WORDS = " ".join(f"word{number}" for number in range(1, WORD_COUNT + 1))
 # Leases that end are not the subject: on a busy machine the server may be away for longer than a short one.
-SETTINGS = {"SCRIPTED_TOKENS_PER_SECOND": "150", "MAX_ANSWER_TOKENS": "4000", "LEASE_SECONDS": "30", "WORKERS": "1"}
+SETTINGS: Any = {
+    "SCRIPTED_TOKENS_PER_SECOND": "150",
+    "MAX_ANSWER_TOKENS": "4000",
+    "LEASE_SECONDS": "30",
+    "WORKERS": "1",
+}
 PROGRESS = "SELECT token_count FROM generation WHERE status = 'generating'"
 ANSWERS = "SELECT status, attempts, crash_count, text FROM generation JOIN message ON message.id = message_id"
 
