@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from chatsite.rendering.blocks import BlockStream, split_blocks
-from chatsite.rendering.markdown import render_block, render_markdown
 from chatsite.rendering.syntax.fences import language_of_info
 from chatsite.rendering.text import plain_text
 from tests.rendering.dom import parse_html
+from tests.support.whole_texts import render_block, render_markdown
 
 
 def texts(source: str, tag: str) -> list[str]:
@@ -17,6 +17,38 @@ def texts(source: str, tag: str) -> list[str]:
 
 def hrefs(source: str) -> list[str]:
     return [link.attributes["href"] or "" for link in parse_html(render_markdown(source)).find_all("a")]
+
+
+# What GitHub shows otherwise (decision 0001).
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "See www.example.com now.",
+        "Write to name@example.com now.",
+        "Before <!-- hidden --> after.",
+        "<details><summary>More</summary>Text</details>",
+        "<u>one</u> <b>two</b>",
+        "It takes ~5 or ~6 days, ~x~.",
+    ],
+)
+def test_what_github_adds_is_shown_as_it_was_written(source: str) -> None:
+    assert texts(source, "p") == [source]
+    assert hrefs(source) == []
+    assert plain_text(source) == source
+
+
+def test_alert_of_github_is_a_quote_with_its_mark() -> None:
+    assert texts("> [!NOTE]\n> Words", "blockquote") == ["\n[!NOTE]\nWords\n"]
+
+
+def test_address_in_angle_brackets_is_a_link() -> None:
+    assert hrefs("<name@example.com> and <https://www.example.com>") == [
+        "mailto:name@example.com",
+        "https://www.example.com",
+    ]
+    assert texts("~~gone~~", "s") == ["gone"]
 
 
 # Definitions of link references.
