@@ -23,7 +23,7 @@ from chatsite.web.chat.composer_views import ComposerView, build_new_composer
 from chatsite.web.chat.message_views import MessageView, build_message_views
 from chatsite.web.chat.welcome_views import WelcomeView, build_welcome
 from chatsite.web.core.identity import catalog_config, current_user
-from chatsite.web.core.page_view import PageView
+from chatsite.web.core.page_view import PageView, load_sidebar
 from chatsite.web.models.views import ModelView, build_model_view
 
 bp = Blueprint("styleguide", __name__)
@@ -35,7 +35,7 @@ SHOWN_FREE_BYTES = 10**11
 SPRITE_ICON = re.compile(r'<symbol id="([a-z-]+)"')
 # Inert copies send no requests, submit nothing and take no focus.
 FORM_TAG = re.compile(r"<(/?)form\b")
-LABELLED_REGION = re.compile(r'(<(?:section|nav|aside|pre)\b[^>]*\saria-label=")([^"]+)"')
+LABELED_REGION = re.compile(r'(<(?:section|nav|aside|pre)\b[^>]*\saria-label=")([^"]+)"')
 ACTIVE_ATTRIBUTES = re.compile(r'\s(?:hx-[\w:-]+|action|formaction|method|autofocus)(?:="[^"]*"|=\'[^\']*\')?(?=[\s>])')
 NAMING_ATTRIBUTES = re.compile(
     r'\s(id|for|aria-labelledby|aria-describedby|aria-controls|popovertarget|form|list|name)="([^"]+)"'
@@ -93,6 +93,7 @@ def show() -> str:
         busy_composer=build_new_composer(active_answer=active_answer) if active_answer else None,
         models=[build_model_view(card, SHOWN_FREE_BYTES) for card in shown_cards],
         parent=None,
+        sidebar=load_sidebar(),
     )
     return render_template("styleguide/show.html", view=view)
 
@@ -108,7 +109,7 @@ def make_inert(html: str, name: str) -> Markup:
     """Copy markup for display beside the original: nothing in the copy acts, and all its ids end with `name`."""
     # `str`, because a replacement in `Markup` would be escaped.
     without_actions = ACTIVE_ATTRIBUTES.sub("", FORM_TAG.sub(r"<\1div", str(html)))
-    with_unique_labels = LABELLED_REGION.sub(lambda match: f'{match[1]}{match[2]}, {name}"', without_actions)
+    with_unique_labels = LABELED_REGION.sub(lambda match: f'{match[1]}{match[2]}, {name}"', without_actions)
     with_unique_names = NAMING_ATTRIBUTES.sub(
         lambda match: f' {match[1]}="{" ".join(f"{name_part}-{name}" for name_part in match[2].split())}"',
         with_unique_labels,

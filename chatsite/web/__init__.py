@@ -42,7 +42,7 @@ from chatsite.web.core import (
 )
 from chatsite.web.core import preferences as core_preferences
 from chatsite.web.core import shortcuts as core_shortcuts
-from chatsite.web.models import endpoints, models, picker
+from chatsite.web.models import endpoints, models
 from chatsite.web.organize import archive, bulk_actions, tags, trash, undo
 from chatsite.web.personas import personas
 from chatsite.web.search import chat_search, palette, search
@@ -101,7 +101,6 @@ def init_app(app: Flask) -> None:
     for feature in (
         generation_watcher,
         streams,
-        picker,
         drafts,
         search,
         upload_admission,

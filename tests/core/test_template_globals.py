@@ -16,7 +16,7 @@ from flask_wtf.csrf import CSRFProtect
 from chatsite.settings import ROOT
 from tests.conftest import close_app, make_app
 
-MAX_GLOBALS = 15
+MAX_GLOBALS = 14
 # What a page shows are fields of its view; only what any element may need is here.
 GLOBALS = {
     "asset",
@@ -27,7 +27,6 @@ GLOBALS = {
     "locale",
     "max_message_chars",
     "message_url",
-    "model_title",
     "new_idempotency_key",
     "preferences",
     "requested_frame",

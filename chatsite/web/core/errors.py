@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import structlog
 from flask import Flask, Response, g, make_response, render_template, request
@@ -16,11 +15,9 @@ from werkzeug.exceptions import HTTPException
 
 from chatsite.errors import ChatsiteError, DatabaseBusyError, DraftTooLongError, StorageError, gettext_noop
 from chatsite.i18n import translate_error
-from chatsite.services.chat.read_marks import ReadMarks
-from chatsite.services.pagination import Page
 from chatsite.web.core.frame import Frame, requested_frame
 from chatsite.web.core.htmx import htmx_headers, htmx_response
-from chatsite.web.core.page_view import PageView, Sidebar, load_sidebar
+from chatsite.web.core.page_view import EMPTY_SIDEBAR, PageView, Sidebar, load_sidebar
 from chatsite.web.core.templating import render_macro
 from chatsite.web.core.untrusted_hosts import untrusted_host_response
 
@@ -66,7 +63,7 @@ class ErrorPage(PageView):
     """An error as a page with the submitted values; `field_label` names the field of a form with one line.
 
     It has the frame of other pages where the visitor is to blame. Any other error may come from the database, so its
-    page queries none: `loaded_sidebar` is None, and it is not framed.
+    page queries none: it has no sidebar, and is not framed.
     """
 
     error_message: str
@@ -74,17 +71,11 @@ class ErrorPage(PageView):
     retry_after: int | None
     submitted: Mapping[str, str]
     field_label: str
-    loaded_sidebar: Sidebar | None
 
     @property
     def is_framed(self) -> bool:
-        """Whether the page has a list beside it."""
-        return self.loaded_sidebar is not None
-
-    @cached_property
-    def sidebar(self) -> Sidebar:
-        """The list of conversations; empty if it is not shown."""
-        return self.loaded_sidebar or Sidebar(Page([], None), None, {}, ReadMarks(), 0)
+        """Whether the page was given a list to show beside it."""
+        return self.sidebar is not EMPTY_SIDEBAR
 
 
 def init_app(app: Flask) -> None:
@@ -162,7 +153,7 @@ def _render_page(text: str, status: int, retry_after: int | None, *, field_label
     needs_sidebar = status < 500 and not retry_after and requested_frame() is Frame.FULL
     sidebar = _load_sidebar() if needs_sidebar else None
     view = ErrorPage(
-        loaded_sidebar=sidebar,
+        sidebar=sidebar or EMPTY_SIDEBAR,
         toast=None,
         has_palette=sidebar is not None,
         error_message=text,

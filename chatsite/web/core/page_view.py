@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from flask import request, url_for
 from flask_babel import gettext
@@ -16,6 +15,7 @@ from chatsite.services.chat import conversations, read_marks, title_requests
 from chatsite.services.chat.read_marks import ReadMarks
 from chatsite.services.organize import tags
 from chatsite.services.pagination import Page
+from chatsite.web.core.frame import Frame, requested_frame
 from chatsite.web.core.identity import current_user
 from chatsite.web.core.palette_items import PaletteGroup, initial_groups
 from chatsite.web.core.shortcuts import split_keycaps
@@ -43,6 +43,9 @@ class Sidebar:
     row_count: int
     previous_heading: str = ""
     writing: str = ""
+
+
+EMPTY_SIDEBAR = Sidebar(Page([], None), None, {}, ReadMarks(), 0)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class PageView:
 
     `conversation` is the conversation that the page is about: it is marked in the sidebar, and it is the parent page.
     With `message` the parent is the message in its conversation. Other pages have a `parent`, by default the overview.
+    The `sidebar` is loaded with the view, because templates do not query the database; a column and a sheet show none.
     """
 
     conversation: Conversation | None = None
@@ -113,11 +117,18 @@ class PageView:
     parent: ParentLink | None = field(default_factory=overview_link)
     toast: Toast | None = field(default_factory=find_offered_toast)
     has_palette: bool = True
+    sidebar: Sidebar = EMPTY_SIDEBAR
 
-    @cached_property
-    def sidebar(self) -> Sidebar:
-        """The list of conversations. It is loaded when a template shows it: a page without its frame has none."""
-        return load_sidebar(self.message.conversation if self.message else self.conversation)
+    def __post_init__(self) -> None:
+        """Load the list of conversations for a page with its frame, unless it was given one."""
+        if self.sidebar is EMPTY_SIDEBAR and self.is_framed and requested_frame() is Frame.FULL:
+            conversation = self.message.conversation if self.message else self.conversation
+            object.__setattr__(self, "sidebar", load_sidebar(conversation))
+
+    @property
+    def is_framed(self) -> bool:
+        """Whether a page that is asked for as a whole has a list beside it."""
+        return True
 
     @property
     def palette_groups(self) -> list[PaletteGroup]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Flask, request
+from flask import request
 from flask_babel import gettext
 
 from chatsite.engine.types import Preset
@@ -118,11 +118,6 @@ class ModelPicker:
         ]
 
 
-def init_app(app: Flask) -> None:
-    """Register the template global `model_title`."""
-    app.jinja_env.globals.update(model_title=model_title)
-
-
 def requested_choice(conversation: Conversation | None) -> ModelChoice:
     """Return the model choice in the form or address of the request, or else the one of the conversation.
 
@@ -224,6 +219,11 @@ def model_title(model_name: str) -> str:
         return catalog.get_card(catalog_config(), model_name).entry.title
     except ModelNotFoundError:
         return model_name
+
+
+def titles_by_model(model_names: Iterable[str]) -> dict[str, str]:
+    """Return the titles of models by their names; that of an empty name is empty."""
+    return {name: model_title(name) if name else "" for name in set(model_names)}
 
 
 def change_notice(generation: Generation | None, variation: Variation | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -20,6 +20,7 @@ from chatsite.services.personas.personas import BuiltInPersona
 from chatsite.web.core.identity import catalog_config, current_user, get_conversation, get_or_create_user
 from chatsite.web.core.page_view import PageView, ParentLink
 from chatsite.web.core.undo_responses import undo_response
+from chatsite.web.models.picker import titles_by_model
 from chatsite.web.models.settings_form import (
     SettingsFields,
     SettingsForm,
@@ -36,10 +37,11 @@ bp = Blueprint("personas", __name__)
 
 @dataclass(frozen=True, kw_only=True)
 class PersonasPage(PageView):
-    """The user's personas, and the built-in ones."""
+    """The user's personas with the titles of their models, and the built-in ones."""
 
     own_personas: Sequence[Persona]
     built_in_personas: Sequence[BuiltInPersona]
+    titles_by_model: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +58,11 @@ class PersonaFormPage(PageView):
 def index() -> str:
     """List the user's personas, and the built-in ones for the default model."""
     default = catalog.get_card(catalog_config(), catalog.default_name(catalog_config()))
+    own_personas = personas.list_for(current_user())
     view = PersonasPage(
-        own_personas=personas.list_for(current_user()), built_in_personas=personas.list_built_in(default.entry.family)
+        own_personas=own_personas,
+        built_in_personas=personas.list_built_in(default.entry.family),
+        titles_by_model=titles_by_model(persona.model or "" for persona in own_personas),
     )
     return render_template("personas/index.html", view=view)
 

@@ -19,6 +19,7 @@ from chatsite.web.core.blocks import render_blocks, render_question
 from chatsite.web.core.page_view import PageView
 from chatsite.web.core.site_addresses import shared_urls
 from chatsite.web.core.sub_path import front_page
+from chatsite.web.models.picker import titles_by_model
 from chatsite.web.sharing.network_budgets import current_budget
 
 # The lifetimes that `shares.create` and `shares.set_lifetime` accept, in words.
@@ -84,10 +85,12 @@ class RevokedView:
 class PublicMessage:
     """A message of a public share.
 
-    `blocks` is empty for questions without code, `is_blank` says that nothing is seen of an answer.
+    `blocks` is empty for questions without code, `is_blank` says that nothing is seen of an answer. `model_title` is
+    empty for a question.
     """
 
     message: shares.SharedMessage
+    model_title: str = ""
     blocks: Sequence[Markup] = ()
     is_blank: bool = False
 
@@ -130,10 +133,13 @@ def build_share_list(page: Page[Share], conversation: Conversation | None = None
 def build_public_page(token: str, shared_page: SharedPage) -> PublicSharePage:
     """Build a page of a public share with its answers as HTML."""
     budget = current_budget()
+    titles = titles_by_model(message.model or "" for message in shared_page.messages)
     messages = [
-        PublicMessage(message, _question_blocks(message, budget))
+        PublicMessage(message, titles[message.model or ""], _question_blocks(message, budget))
         if message.role is Role.USER
-        else PublicMessage(message, render_blocks(message.text, budget), is_blank(message.text))
+        else PublicMessage(
+            message, titles[message.model or ""], render_blocks(message.text, budget), is_blank(message.text)
+        )
         for message in shared_page.messages
     ]
     return PublicSharePage(token, shared_page, messages)
