@@ -8,6 +8,7 @@ to somebody else, and may go unnoticed for long. With the sanitizers every such 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -50,15 +51,19 @@ def _find_library(name: str) -> str:
 
 
 def _run_tests(library: Path, arguments: list[str]) -> int:
-    """Run the tests in this process with `library` in the place of the installed one."""
+    """Run the tests in this process with `library` in the place of the installed one; return their exit status.
+
+    Raises OSError if the library cannot be loaded.
+    """
     # Processes that tests start would be slowed down for nothing.
     del os.environ["LD_PRELOAD"]
     import pytest
 
     native.LIBRARY_FILE = library.resolve()
-    if native.load_library() is None:
-        print("The kernels do not load; this processor may lack AVX-512 VNNI.", file=sys.stderr)
-        return 1
+    if not ctypes.CDLL(str(native.LIBRARY_FILE)).chatsite_is_supported():
+        # Machines of continuous integration are of several kinds, and this is no fault of the kernels.
+        print("Skipped: this processor lacks AVX-512 VNNI, which the kernels need.", file=sys.stderr)
+        return 0
     # Nothing is captured, or the report of a sanitizer, which ends the process, would be lost.
     return int(pytest.main(["-q", "--capture=no", "-p", "no:cacheprovider", *TESTS, *arguments]))
 
