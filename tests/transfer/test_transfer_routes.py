@@ -171,6 +171,7 @@ def test_too_many_files_are_refused_with_the_limit(alice: WebClient) -> None:
 def test_missing_and_too_large_uploads_are_rejected(app: Flask, alice: WebClient, bob: WebClient) -> None:
     assert upload(alice).status_code == 422
     assert "Choose a file first." in upload(alice).text
+    assert "Zip, JSON or Markdown files, up to 1.0\N{NO-BREAK SPACE}GB." in alice.get("/imports").text
     app.config["MAX_IMPORT_MB"] = 1
     large = upload(alice, ("large.json", b"x" * 2_100_000))
     assert large.status_code == 413
