@@ -64,7 +64,9 @@ def test_wide_content_scrolls_and_formulas_load_math_font(new_visitor: Callable[
     page.on("request", lambda request: fonts.append(request.url) if "math" in request.url else None)
     ask_and_wait(page, "/say No formula")
     assert fonts == []
-    ask_and_wait(page, "/say " + RICH)
+    # The question has its formulas, too, once the site has shown it.
+    send_question(page, "/say " + RICH)
+    expect(page.locator("article.message-assistant").last).not_to_have_attribute("aria-busy", "true")
     expect(page.locator(".message-assistant math")).to_have_count(3)
     for place in (".formula", ".code pre", ".table-scroll"):
         assert left_over(page.locator(place).last) > 0, place

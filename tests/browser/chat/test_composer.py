@@ -130,6 +130,8 @@ def test_unsent_text_returns_to_composer(new_visitor: Callable[..., BrowserVisit
     # What the site refuses comes back as well, and nothing of it stays in the thread.
     page.unroute("**/messages")
     too_long = "word " * 1000
+    # As in a page that is older than the limit.
+    box(page).evaluate("text => (text.dataset.maxLength = 9000)")
     press_enter(page, too_long)
     expect(page.locator("#notice")).to_contain_text("the maximum is 4,000")
     expect(box(page)).to_have_value(too_long)
