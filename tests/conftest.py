@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 from flask import Flask
 from jinja2 import StrictUndefined
@@ -28,6 +29,9 @@ from chatsite.services.accounts import users
 from chatsite.services.chat.generations import QueueLimits
 from tests.support.asset_cache import share_assets, share_builders, share_statements, store, use_shared_statements
 
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("without deadline", deadline=None)
+hypothesis.settings.load_profile("without deadline")
 # Browsers and a runner played by the test: fixtures for everything that goes through HTTP.
 pytest_plugins = ["tests.support.web_fixtures"]
 

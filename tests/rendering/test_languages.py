@@ -50,6 +50,7 @@ def test_guess_takes_the_beginning_of_a_text() -> None:
 
 @pytest.mark.parametrize("piece", ["`", "```\n", "~~~\n", "the ", "`a", "a" * 50, "`\n"])
 def test_guess_takes_linear_time(piece: str) -> None:
-    began = time.perf_counter()
+    # The time of this process alone: others may keep the processor busy meanwhile.
+    began = time.process_time()
     guess_language(piece * 1_000_000)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
