@@ -17,17 +17,9 @@ from functools import lru_cache
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
-from markupsafe import Markup, escape
+from markupsafe import escape
 
-from chatsite.rendering.decoration import (
-    ENGLISH,
-    CodeBlock,
-    Labels,
-    SanitizedBlock,
-    block_as_written,
-    decorate_block,
-    max_line_columns,
-)
+from chatsite.rendering.decoration import CodeBlock, SanitizedBlock, block_as_written, max_line_columns
 from chatsite.rendering.headings import nested_levels
 from chatsite.rendering.highlight import highlight_code
 from chatsite.rendering.markdown_parser import (
@@ -61,25 +53,6 @@ class Detail(IntEnum):
     MARKDOWN = 1
     FORMULAS = 2
     COLORS = 3
-
-
-def render_markdown(source: str, labels: Labels = ENGLISH) -> Markup:
-    """Return the HTML of a whole Markdown text. Accepts any string and raises nothing.
-
-    It is rendered block by block, so that what was streamed comes from the cache.
-    """
-    document = Document(source)
-    blocks = (document.sanitize_block(index) for index in range(len(document)))
-    return Markup("").join(decorate_block(block, labels) for block in blocks)
-
-
-def render_block(source: str, highlight: bool = True, labels: Labels = ENGLISH, *, level: int = 0) -> Markup:
-    """Return the HTML of one block, or without `highlight` of the unfinished end of a growing text.
-
-    A heading gets the `level` of `headings.nested_levels`, if that is not 0.
-    """
-    detail = Detail.COLORS if highlight else Detail.FORMULAS
-    return decorate_block(sanitize_block(source, detail, level=level), labels)
 
 
 class Document:

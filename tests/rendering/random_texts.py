@@ -14,7 +14,6 @@ from html import unescape
 
 from chatsite.rendering.blocks import BlockStream, split_blocks
 from chatsite.rendering.decoration import ENGLISH, decorate_block
-from chatsite.rendering.markdown import render_markdown
 from chatsite.rendering.markdown_parser import normalize_source
 from chatsite.rendering.process.render_budget import RenderBudget
 from chatsite.rendering.process.renderer import Renderer
@@ -23,6 +22,7 @@ from chatsite.rendering.sentences import MAX_SPOKEN_CHARS, GrowingSentences, spl
 from chatsite.rendering.text import is_blank, plain_text
 from chatsite.rendering.titles import title_from_question
 from chatsite.visible_text import remove_controls
+from tests.support.whole_texts import render_markdown
 
 # For what a process of its own does, which the kernel may kill, and for what a web worker does itself.
 MAX_SECONDS = 3.0

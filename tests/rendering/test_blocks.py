@@ -12,9 +12,10 @@ from markupsafe import Markup
 from chatsite.rendering import markdown
 from chatsite.rendering.blocks import BlockStream, split_blocks
 from chatsite.rendering.decoration import ENGLISH, decorate_block
-from chatsite.rendering.markdown import Detail, render_block, render_markdown
+from chatsite.rendering.markdown import Detail
 from chatsite.rendering.markdown_parser import normalize_source
 from tests.rendering.dom import parse_html
+from tests.support.whole_texts import render_block, render_markdown
 
 # A definition of a link reference needs "]:", which these pieces cannot make.
 PIECES = [

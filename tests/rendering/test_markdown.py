@@ -8,9 +8,9 @@ import pytest
 
 from chatsite.rendering import markdown
 from chatsite.rendering.decoration import MAX_COLUMN_LINE, MAX_LIST_LINE, MAX_SHORT_LINE, Labels
-from chatsite.rendering.markdown import render_block, render_markdown
 from chatsite.rendering.markdown_parser import MAX_INLINE_CHARS, MAX_NESTING, MAX_SOURCE_CHARS
 from tests.rendering.dom import parse_html
+from tests.support.whole_texts import render_block, render_markdown
 
 
 def texts(source: str, tag: str) -> list[str]:

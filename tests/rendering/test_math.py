@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from chatsite.rendering.blocks import BlockStream, split_blocks
 from chatsite.rendering.decoration import MAX_SHORT_FORMULA, Labels
-from chatsite.rendering.markdown import render_block, render_markdown
 from chatsite.rendering.syntax.math_delimiters import max_open_delimiters
 from chatsite.rendering.syntax.mathml import MAX_COMMANDS, MAX_FORMULA_CHARS, MAX_OPEN_DELIMITERS, render_mathml
 from chatsite.rendering.text import plain_text, title_from_text
 from tests.rendering.dom import Element, parse_html
 from tests.rendering.test_sanitizer import assert_safe
+from tests.support.whole_texts import render_block, render_markdown
 
 PIECES = [
     *("x", "1", "\\frac", "\\sqrt", "{", "}", "^", "_", "\\left(", "\\right)", "&", "\\\\", "\\text{", "$", "'"),

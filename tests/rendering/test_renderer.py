@@ -16,11 +16,11 @@ import psutil
 import pytest
 
 from chatsite.rendering.decoration import ENGLISH, decorate_block
-from chatsite.rendering.markdown import render_block, render_markdown
 from chatsite.rendering.markdown_parser import MAX_SOURCE_CHARS
 from chatsite.rendering.process.render_budget import RenderBudget
 from chatsite.rendering.process.renderer import Renderer, shared_renderer
 from tests.rendering.dom import parse_html
+from tests.support.whole_texts import render_block, render_markdown
 
 # `\hat` takes the bracket that would close an interval, so each of these doubles the time of the converter.
 ENDLESS_FORMULA = "$" + r"\hat]0,1[" * 30 + "$"

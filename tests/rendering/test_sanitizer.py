@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatsite.rendering.decoration import ENGLISH
-from chatsite.rendering.markdown import render_markdown
 from chatsite.rendering.sanitizer import sanitize_html
 from tests.rendering.dom import Element, parse_html
+from tests.support.whole_texts import render_markdown
 
 ALLOWED: dict[str, set[str]] = {
     "a": {"href", "title", "target", "rel", "referrerpolicy"},
