@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -74,7 +75,8 @@ def paths(app: Flask, alice: WebClient, finish_answers: Callable[..., None]) -> 
 def app_url(app: Flask, endpoint: str, argument: str, value: str) -> str:
     """Return the path of an endpoint with one argument."""
     with app.test_request_context():
-        return app.url_for(endpoint, **{argument: value})
+        values: dict[str, Any] = {argument: value}
+        return app.url_for(endpoint, **values)
 
 
 def test_no_page_queries_the_database_while_it_is_rendered(
