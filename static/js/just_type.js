@@ -16,8 +16,8 @@ function writes(event) {
 }
 
 addEventListener("keydown", (event) => {
-  // What fills a form in by itself sends events without a key.
-  if (!event.key || event.target.closest?.("input,textarea,select") || !writes(event)) return;
+  // What fills a form in by itself sends events without a key. Boxes and sliders have no use for letters.
+  if (!event.key || event.target.closest?.(":read-write,select") || !writes(event)) return;
   const open = document.querySelector(":popover-open,dialog[open]");
   focusBox(open ? open.querySelector(".palette-box") : text());
 }, true);

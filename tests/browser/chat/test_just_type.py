@@ -79,6 +79,35 @@ def test_typing_anywhere_writes_into_the_message_box(new_visitor: Callable[..., 
     expect(box).to_have_value("mine")
 
 
+def test_typing_after_a_click_on_a_box_writes_into_the_message_box(new_visitor: Callable[..., BrowserVisitor]) -> None:
+    page = new_visitor().open_tab()
+    box, picker = page.locator("#text"), page.locator("#model-picker-list")
+    temporary = page.get_by_role("checkbox", name="Temporary chat")
+    temporary.click()
+    expect(temporary).to_be_focused()
+    page.keyboard.type("a ")
+    expect(box).to_have_value("a ")
+    expect(temporary).to_be_checked()
+    page.locator("#model-picker summary").click()
+    for group, typed in (("Model", "b"), ("Style", "c")):
+        option = picker.get_by_role("group", name=group, exact=True).get_by_role("radio").last
+        option.click()
+        expect(option).to_be_focused()
+        page.keyboard.type(typed)
+        expect(box).to_be_focused()
+    expect(box).to_have_value("a bc")
+    # Space and arrows are the box's own.
+    temporary.focus()
+    page.keyboard.press("Space")
+    expect(temporary).not_to_be_checked()
+    # A list of choices goes by letters itself.
+    page.evaluate("document.getElementById('notice').innerHTML = '<select><option>One<option>Two</select>'")
+    page.locator("#notice select").focus()
+    page.keyboard.type("t")
+    expect(page.locator("#notice select")).to_have_value("Two")
+    expect(box).to_have_value("a bc")
+
+
 def test_keyboards_of_all_countries_write_and_command(new_visitor: Callable[..., BrowserVisitor]) -> None:
     page = new_visitor(permissions=["clipboard-read", "clipboard-write"]).open_tab()
     ask_and_wait(page, "/say Words to copy")
