@@ -2,6 +2,8 @@
 
 const root = document.documentElement;
 const on = addEventListener;
+// The box of a message, and that of a question that is edited.
+const BOXES = "[data-max-length]";
 const id = (name) => document.getElementById(name);
 // What is under way, until the site has answered.
 let sent = "";
@@ -19,10 +21,10 @@ function showNotice(kind) {
 // As the site keeps a text: without empty lines around it, and with the indentation of its first line.
 const trimLines = (text) => text.trimEnd().replace(/^\s*\n/, "");
 
-// What counts is loaded with the first text that may be too long. Browsers without `field-sizing` need to be told how
-// high the text is.
+// What counts is loaded with the first text that may be too long, and counts from then on by itself. Browsers without
+// `field-sizing` need to be told how high the text is.
 function autosize(text) {
-  if (text.textLength > text.dataset.maxLength || id("length-error").textContent) import("./js/on_demand/length.js").then(({ check }) => check());
+  if (text.textLength > text.dataset.maxLength) import("./js/on_demand/length.js");
   if (CSS.supports("field-sizing", "content")) return;
   text.style.height = 0;
   text.style.height = `${text.scrollHeight}px`;
@@ -33,7 +35,7 @@ const hasKeyboard = () => !matchMedia("(pointer: coarse)").matches;
 
 on("keydown", (event) => {
   const text = event.target;
-  if (event.key !== "Enter" || !text.matches?.("#text, .edit textarea")) return;
+  if (event.key !== "Enter" || !text.matches?.(BOXES)) return;
   const plain = hasKeyboard() && root.dataset.enter === "send" && !event.shiftKey;
   if (!plain && !event.ctrlKey && !event.metaKey) return;
   event.preventDefault();
@@ -52,9 +54,9 @@ on("paste", ({ target }) => {
 });
 
 on("input", ({ target }) => {
-  if (target.id !== "text") return;
+  if (!target.matches(BOXES)) return;
   autosize(target);
-  isUnsaved = true;
+  isUnsaved ||= target.id === "text";
 });
 
 // Not of a page that was left meanwhile.

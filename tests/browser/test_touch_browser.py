@@ -94,6 +94,10 @@ def test_edit_and_versions_by_tap(new_visitor: Callable[..., BrowserVisitor]) ->
     expect(edit).to_have_value("/say Two\n")
     page.locator(".edit").get_by_role("button", name="Send").tap()
     expect(page.locator(".prose")).to_have_text("Two")
-    page.get_by_role("button", name="Previous version").tap()
+    previous = page.get_by_role("button", name="Previous version")
+    target = previous.bounding_box()
+    assert target
+    assert min(target["width"], target["height"]) >= 44
+    previous.tap()
     expect(page.locator(".prose")).to_have_text("One")
     assert keyboard_for(page) == ""

@@ -78,3 +78,49 @@ def test_send_says_why_it_does_not_send_a_text_that_is_too_long(
     expect(page.locator(".stop")).to_have_count(0)
     expect(send).to_have_attribute("aria-disabled", "true")
     expect(text).to_have_value("x" * 4001)
+
+
+@pytest.mark.parametrize("path", ["in place", "on a page of its own"])
+def test_edited_question_is_counted_as_a_message_is(new_visitor: Callable[..., BrowserVisitor], path: str) -> None:
+    page = new_visitor().open_tab()
+    ask_and_wait(page, "/say One")
+    link = page.get_by_role("link", name="Edit this question")
+    link.click() if path == "in place" else page.goto(link.get_attribute("href") or "")
+    text = page.get_by_role("textbox", name="Edit question")
+    send = page.locator(".edit").get_by_role("button", name="Send")
+    posted: list[str] = []
+    page.on("request", lambda request: posted.append(request.url) if request.method == "POST" else None)
+    text.fill("x" * 4001)
+    expect(send).to_have_attribute("aria-disabled", "true")
+    expect(send).to_have_accessible_description("Too long: 4,001 of 4,000 characters.")
+    expect(page.locator(".edit .length")).to_be_visible()
+    send.press("Enter")
+    expect(text).to_be_focused()
+    text.press("Enter")
+    expect(text).to_have_value("x" * 4001)
+    assert posted == []
+    # The message box is another text.
+    if path == "in place":
+        expect(page.locator("#length")).to_have_text("")
+        expect(page.locator("#composer .send")).not_to_have_attribute("aria-disabled", "true")
+    text.fill("/say Two")
+    expect(send).to_have_attribute("aria-disabled", "false")
+    text.press("Enter")
+    expect(page.locator(".prose")).to_have_text("Two")
+
+
+def test_edit_box_grows_where_style_sheets_cannot_tell_it_to(new_visitor: Callable[..., BrowserVisitor]) -> None:
+    guest = new_visitor()
+    guest.context.add_init_script("CSS.supports = () => false")
+    page = guest.open_tab()
+    ask_and_wait(page, "/say One")
+    page.get_by_role("link", name="Edit this question").click()
+    text = page.get_by_role("textbox", name="Edit question")
+    text.evaluate("(text) => text.style.fieldSizing = 'fixed'")
+    height = text.evaluate("(text) => text.offsetHeight")
+    for _ in range(5):
+        text.press("Shift+Enter")
+    assert text.evaluate("(text) => text.offsetHeight") > height + 60
+    assert text.evaluate("(text) => text.scrollHeight - text.clientHeight") <= 2
+    text.fill("Short")
+    assert text.evaluate("(text) => text.offsetHeight") <= height + 2
