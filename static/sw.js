@@ -12,3 +12,9 @@ addEventListener("fetch", (event) => {
   if (mode !== "navigate" || method !== "GET") return;
   event.respondWith(fetch(event.request).catch(() => caches.match("offline")));
 });
+
+// Where only this may show that a long answer is done (`on_demand/notification.js`), it leads to the answer.
+addEventListener("notificationclick", ({ notification }) => {
+  notification.close();
+  clients.openWindow(notification.data);
+});

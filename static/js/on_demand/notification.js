@@ -15,19 +15,23 @@ const rowOf = (mark) => mark.closest("li");
 const noteAll = () => (known = new Set(marks().map((mark) => rowOf(mark).id)));
 
 function notify(mark) {
-  const link = rowOf(mark).querySelector(".row-title");
+  const { href, textContent: title } = rowOf(mark).querySelector(".row-title");
+  const options = { body: mark.ariaLabel, tag: rowOf(mark).id };
+  let shown;
   try {
-    const shown = new Notification(link.textContent, { body: mark.ariaLabel, tag: rowOf(mark).id });
-    shown.onclick = () => {
-      focus();
-      // The row may have been written anew meanwhile.
-      const row = [...document.querySelectorAll(".row-title")].find((each) => each.href === link.href);
-      row ? row.click() : location.assign(link.href);
-      shown.close();
-    };
+    shown = new Notification(title, options);
   } catch {
-    // Browsers of phones want a service worker for this.
+    // Browsers of phones let only the service worker show one, which follows it to the answer, too (`sw.js`).
+    const worker = navigator.serviceWorker?.ready;
+    return worker?.then((found) => found.showNotification(title, { ...options, data: href })).catch(() => {});
   }
+  shown.onclick = () => {
+    focus();
+    // The row may have been written anew meanwhile.
+    const row = [...document.querySelectorAll(".row-title")].find((each) => each.href === href);
+    row ? row.click() : location.assign(href);
+    shown.close();
+  };
 }
 
 function tellNew() {

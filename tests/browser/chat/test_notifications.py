@@ -19,7 +19,7 @@ from tests.browser.writer import Writer
 pytestmark = pytest.mark.browser
 
 # What the system shows, which is nowhere to be seen here.
-NOTIFICATION_SCRIPT = """(permission) => {
+NOTIFICATION_SCRIPT = """([permission, isPhone]) => {
   window.shown = [];
   window.Notification = class {
     static permission = permission;
@@ -28,18 +28,30 @@ NOTIFICATION_SCRIPT = """(permission) => {
       return Promise.resolve("granted");
     }
     constructor(title, options) {
+      if (isPhone) throw new TypeError("Illegal constructor");
       if (Notification.permission !== "granted") throw new Error("not allowed");
       window.shown.push([title, options.body]);
       window.latest = this;
     }
     close() { this.isClosed = true; }
   };
+  ServiceWorkerRegistration.prototype.showNotification = async (title, { body, data }) => {
+    window.shown.push([title, body, data]);
+  };
+}"""
+# A tap on what the service worker shows.
+TAP_SCRIPT = """(address) => {
+  const done = [];
+  clients.openWindow = (url) => done.push(url);
+  const notification = { data: address, close: () => done.push("closed") };
+  dispatchEvent(Object.assign(new Event("notificationclick"), { notification }));
+  return done;
 }"""
 
 
-def open_tab(guest: BrowserVisitor, permission: str = "default") -> Page:
-    """Open the front page in a browser whose notifications can be read."""
-    guest.context.add_init_script(f"({NOTIFICATION_SCRIPT})({json.dumps(permission)})")
+def open_tab(guest: BrowserVisitor, permission: str = "default", is_phone: bool = False) -> Page:
+    """Open the front page in a browser whose notifications can be read, made as on phones by a service worker alone."""
+    guest.context.add_init_script(f"({NOTIFICATION_SCRIPT})({json.dumps([permission, is_phone])})")
     return guest.open_tab()
 
 
@@ -173,3 +185,16 @@ def test_answers_that_were_there_before_are_no_news(new_visitor: Callable[..., B
     expect(mark).to_have_count(2)
     page.wait_for_function("() => shown.length")
     assert page.evaluate("shown") == [["Second story", "New answer"]]
+
+
+def test_phone_is_told_by_its_service_worker(new_visitor: Callable[..., BrowserVisitor], writer: Writer) -> None:
+    guest = new_visitor(writer.site)
+    page = open_tab(guest, "granted", is_phone=True)
+    page.goto(f"{guest.site.url}/settings")
+    with page.expect_response("**/preferences"):
+        page.get_by_role("radio", name="When a long answer is done").check()
+    page.goto(guest.site.url)
+    finish_in_background(page, writer, "Long story", 60)
+    page.wait_for_function("() => shown.length")
+    assert page.evaluate("shown") == [["Long story", "New answer", page.url]]
+    assert guest.context.service_workers[0].evaluate(TAP_SCRIPT, page.url) == ["closed", page.url]
