@@ -104,7 +104,7 @@ def test_scrolling_sidebar_loads_older_conversations(new_visitor: Callable[..., 
     expect(page.locator(".day")).to_have_text(["Pinned", "Today"])
 
 
-@pytest.mark.parametrize("width", [320, 390, 1280])
+@pytest.mark.parametrize("width", [320, 390, 768, 1280, 1920])
 def test_wide_content_does_not_overflow_window(new_visitor: Callable[..., BrowserVisitor], width: int) -> None:
     """What is too wide (code, tables) scrolls in itself; titles are cut and words are broken."""
     page = new_visitor(viewport={"width": width, "height": 800}).open_tab()
