@@ -132,7 +132,7 @@ def _class_of(kind: Kind) -> str:
 
 
 def _iter_spans(tokens: Iterable[tuple[Kind, str]]) -> Iterator[str]:
-    """Return HTML for `tokens`, with one element around neighbours of the same color."""
+    """Return HTML for `tokens`, with one element around neighbors of the same color."""
     for name, group in groupby(tokens, lambda token: _class_of(token[0])):
         text = escape("".join(text for _, text in group))
         yield f'<i class="{name}">{text}</i>' if name else str(text)

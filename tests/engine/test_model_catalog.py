@@ -1,4 +1,4 @@
-"""The catalogue: names and honest facts, without torch."""
+"""The catalog: names and honest facts, without torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
 
 from chatsite.engine.catalog import catalog, custom_models
 from chatsite.engine.catalog.catalog import (
@@ -72,7 +73,7 @@ def test_custom_models_follow_builtin_models(tmp_path: Path) -> None:
         revision = "v2"
         title = "Garden"
         purpose = "Answers questions about our garden."
-        licence = "MIT"
+        license = "MIT"
         terms = "Free."
         parameters = 1000
         context = 2048
@@ -80,7 +81,7 @@ def test_custom_models_follow_builtin_models(tmp_path: Path) -> None:
         languages = ["en", "es"]
         family = "chat"
         training_data = "Notes."
-        caution = "It knows roses only."
+        limitations = "It knows roses only."
 
         [plain]
         folder = "weights/plain"
@@ -100,6 +101,18 @@ def test_custom_models_follow_builtin_models(tmp_path: Path) -> None:
     assert not plain.is_downloadable
 
 
+def test_former_keys_are_read_and_named(tmp_path: Path) -> None:
+    former = "[x]\nfolder = 'x'\nlicence = 'MIT'\ncaution = 'Roses only.'"
+    file = toml(tmp_path, f"{former}\n[y]\nfolder = 'y'\nlicense = 'BSD'")
+    with structlog.testing.capture_logs() as logged:
+        old, new = list_entries(file)[len(BUILTIN_ENTRIES) :]
+    assert (old.license_name, old.limitations, new.license_name) == ("MIT", "Roses only.", "BSD")
+    assert [(each["model"], each["key"], each["write"]) for each in logged] == [
+        ("x", "licence", "license"),
+        ("x", "caution", "limitations"),
+    ]
+
+
 def test_missing_models_file_means_no_custom_models(tmp_path: Path) -> None:
     assert list_entries(tmp_path / "nothing.toml") == BUILTIN_ENTRIES
 
@@ -116,7 +129,7 @@ def test_missing_models_file_means_no_custom_models(tmp_path: Path) -> None:
         ("[x]\ntitle = 'x'", r"\[x\] needs either a folder or a Hub repository"),
         ("[x]\nfolder = 'x'\nhub = 'a/b'", "needs either a folder or a Hub"),
         ("[x]\nhub = 'no-repository'", 'must be a repository such as "owner/name"'),
-        ("[x]\nfolder = 'x'\nsize = 3", "has the unknown key 'size'; the keys are caution, context"),
+        ("[x]\nfolder = 'x'\nsize = 3", "has the unknown key 'size'; the keys are context, download"),
         ("[x]\nfolder = 3", "folder of .x. must be a text"),
         ("[x]\nfolder = 'x'\ncontext = -1", "context of .x. must be a whole number"),
         ("[x]\nfolder = 'x'\ncontext = true", "context of .x. must be a whole number"),

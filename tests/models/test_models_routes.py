@@ -27,9 +27,9 @@ OWN = """
 hub = "somebody/some-model"
 title = "Ours <b>& best</b>"
 purpose = "Knows the <script>alert(1)</script> garden."
-licence = "100 %(free)s"
+license = "100 %(free)s"
 terms = "<i>Ask us</i>"
-caution = "\\"quoted\\" & 'marked'"
+limitations = "\\"quoted\\" & 'marked'"
 languages = ["es", "qqq"]
 context = 1080
 

@@ -56,7 +56,7 @@ def test_only_personas_that_the_model_can_play_are_listed(app: Flask) -> None:
 
     assert names("smollm2-135m-instruct") == ["tutor", "editor", "cook"]
     assert names("qwen3-0.6b") == ["tutor", "editor", "translator", "cook"]
-    assert names("blenderbot-400m-distill") == ["traveller", "gardener"]
+    assert names("blenderbot-400m-distill") == ["traveler", "gardener"]
 
 
 def test_persona_can_be_created_updated_and_deleted(people: People) -> None:
@@ -83,6 +83,8 @@ def test_outsider_cannot_access_persona(people: People) -> None:
         with pytest.raises(PersonaNotFoundError):
             personas.get_any(user, kept.public_id)
     assert personas.get_any(AnonymousUser(), "tutor").name == "Patient tutor"
+    # What older links say.
+    assert personas.get_any(AnonymousUser(), "traveller").public_id == "traveler"
     kept.user_id = people.bob.id
     with pytest.raises(PersonaNotFoundError):
         personas.update(kept, TUTOR, NOBODY)

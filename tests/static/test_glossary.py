@@ -12,11 +12,14 @@ from chatsite.settings import ROOT
 from tests.support.identifiers import (
     PYTHON_FOLDERS,
     Identifier,
+    iter_file_keys,
     iter_file_names,
+    iter_placeholder_names,
     iter_python_names,
     iter_route_names,
     iter_script_names,
     iter_setting_names,
+    iter_source_names,
     iter_style_names,
     iter_table_names,
     iter_template_names,
@@ -90,7 +93,16 @@ def test_styles_and_scripts_have_no_retired_word() -> None:
 
 
 def test_settings_and_tables_have_no_retired_word() -> None:
-    assert retired_in([*iter_setting_names(), *iter_table_names()]) == []
+    assert retired_in([*iter_setting_names(), *iter_file_keys(), *iter_table_names()]) == []
+
+
+def test_placeholders_of_texts_have_no_retired_word() -> None:
+    assert retired_in(iter_placeholder_names()) == []
+
+
+def test_names_of_arguments_and_of_patterns_are_seen() -> None:
+    source = "say(licence=1)\nmatch found:\n    case [manner, *caution]: pass\n    case {**shelf}: pass\n"
+    assert {each.name for each in iter_source_names("here", source)} == {"licence", "manner", "caution", "shelf"}
 
 
 def test_routes_have_no_retired_word(app: Flask) -> None:

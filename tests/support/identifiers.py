@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from babel.messages.pofile import read_po
 from flask import Flask
 
 from chatsite.database import Base
+from chatsite.engine.catalog import custom_models, endpoints
 from chatsite.settings import ROOT, SETTINGS
 
 PYTHON_FOLDERS = ("chatsite", "deploy", "scripts", "benchmarks", "tests")
@@ -18,6 +20,7 @@ OTHER_FOLDERS = ("templates", "static/css", "static/js")
 NAMED_SUFFIXES = {".py", ".c", ".h", ".html", ".css", ".js"}
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 NAME = re.compile(r"[A-Za-z_]\w*")
+PLACEHOLDER = re.compile(r"%\((\w+)\)")
 
 
 class Identifier(NamedTuple):
@@ -33,19 +36,29 @@ def words_of(name: str) -> set[str]:
 
 
 def iter_python_names(folder: str) -> Iterator[Identifier]:
-    """Iterate over the names that Python files define: functions, classes, parameters, variables and attributes."""
+    """Iterate over the names in the Python files of a folder."""
     for path in sorted((ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            match node:
-                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                    pass
-                case ast.arg(arg=name) | ast.alias(asname=str(name)):
-                    pass
-                case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
-                    pass
-                case _:
-                    continue
-            yield Identifier(f"{path.relative_to(ROOT)}:{node.lineno}", name)
+        yield from iter_source_names(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
+
+
+def iter_source_names(place: str, source: str) -> Iterator[Identifier]:
+    """Iterate over the names that Python source defines, and over those of the arguments that it passes.
+
+    These are functions, classes, parameters, variables, attributes, and keywords of calls.
+    """
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                pass
+            case ast.arg(arg=name) | ast.alias(asname=str(name)) | ast.keyword(arg=str(name)):
+                pass
+            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
+                pass
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                pass
+            case _:
+                continue
+        yield Identifier(f"{place}:{node.lineno}", name)
 
 
 def iter_file_names() -> Iterator[Identifier]:
@@ -58,7 +71,7 @@ def iter_file_names() -> Iterator[Identifier]:
 
 def iter_template_names() -> Iterator[Identifier]:
     """Iterate over the names in the expressions of templates, and over their ids, classes and fields."""
-    for path, number, line in _iter_lines("templates", "html", r"\{#.*?#\}|\{% trans.*?\{% endtrans %\}"):
+    for path, number, line in _iter_lines("templates", "html", r"\{#.*?#\}"):
         place = f"{path}:{number}"
         for expression in re.findall(r"\{[{%](.*?)[%}]\}", line):
             yield from (Identifier(place, name) for name in NAME.findall(re.sub(r"\"[^\"]*\"|'[^']*'", "", expression)))
@@ -85,6 +98,21 @@ def iter_script_names() -> Iterator[Identifier]:
 def iter_setting_names() -> Iterator[Identifier]:
     """Iterate over the settings, without their former names."""
     yield from (Identifier("chatsite/settings.py", setting.name) for setting in SETTINGS)
+
+
+def iter_file_keys() -> Iterator[Identifier]:
+    """Iterate over the keys that tables of `models.toml` may have, without their former names."""
+    for module in (custom_models, endpoints):
+        yield from (Identifier(f"models.toml: {module.__name__}", key) for key in module.ALLOWED_KEYS)
+
+
+def iter_placeholder_names() -> Iterator[Identifier]:
+    """Iterate over the placeholders of all texts that are translated."""
+    with (ROOT / "chatsite/translations/es/LC_MESSAGES/messages.po").open("rb") as file:
+        texts = [text for message in read_po(file) for text in (message.id, message.string) if text]
+    for text in texts:
+        for form in (text,) if isinstance(text, str) else text:
+            yield from (Identifier(f"text “{form[:60]}”", name) for name in PLACEHOLDER.findall(form))
 
 
 def iter_table_names() -> Iterator[Identifier]:

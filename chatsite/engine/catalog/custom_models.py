@@ -4,7 +4,7 @@
     hub = "somebody/some-model"         # or folder = "/path/to/a/folder"
     title = "My model"                  # the rest may be left out
     purpose = "Answers questions about our garden."
-    licence = "Apache-2.0"
+    license = "Apache-2.0"
 
 What the file does not say is unknown on the model's card. Texts are shown as they are written. A table with the key
 `endpoint` is a server of models (`endpoints.py`).
@@ -18,6 +18,8 @@ import tomllib
 from pathlib import Path
 from typing import Any, NoReturn
 
+import structlog
+
 from chatsite.engine.catalog.endpoints import is_endpoint_table
 from chatsite.engine.catalog.entry import CatalogEntry, FolderSource, HubSource
 from chatsite.errors import ChatsiteError, ModelLoadError, catalog_reasons, gettext_noop
@@ -26,9 +28,24 @@ MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 REPOSITORY_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 LANGUAGE_CODE = re.compile(r"[a-z]{2,3}")
 FAMILIES = ("chat", "blenderbot", "blenderbot-small", "continuation", "dialogue", "text-to-text")
-TEXT_KEYS = ("title", "purpose", "licence", "terms", "training_data", "caution", "family", "revision", "hub", "folder")
+TEXT_KEYS = (
+    "title",
+    "purpose",
+    "license",
+    "terms",
+    "training_data",
+    "limitations",
+    "family",
+    "revision",
+    "hub",
+    "folder",
+)
 NUMBER_KEYS = ("parameters", "context", "download")
 ALLOWED_KEYS = {*TEXT_KEYS, *NUMBER_KEYS, "languages"}
+# What keys were called before version 0.2; they are read until 0.3.
+FORMER_KEYS = {"licence": "license", "caution": "limitations"}
+
+log = structlog.get_logger()
 
 
 def load_custom_models(file: Path | None, reserved_names: frozenset[str]) -> tuple[CatalogEntry, ...]:
@@ -60,23 +77,32 @@ def _parse_entry(file: Path, name: str, table: Any, *, reserved_names: frozenset
         _raise_invalid_file(file, catalog_reasons.NoModelTableError(key=repr(name)))
     if name in reserved_names or not MODEL_NAME.fullmatch(name):
         _raise_invalid_file(file, catalog_reasons.InvalidModelNameError(name=name))
+    table = _rename_former_keys(file, name, table)
     _require_valid_table(file, name, table)
     title = table.get("title", name)
     return CatalogEntry(
         name=name,
         title=title,
         purpose=table.get("purpose", gettext_noop("A model added by the administrator.")),
-        license_name=table.get("licence", gettext_noop("unknown")),
+        license_name=table.get("license", gettext_noop("unknown")),
         license_notes=table.get("terms", ""),
         parameter_count=table.get("parameters", 0),
         training_data=table.get("training_data", gettext_noop("unknown")),
         languages=tuple(table.get("languages", ())),
         context_tokens=table.get("context", 0),
         family=table.get("family", ""),
-        limitations=table.get("caution", gettext_noop("Its quality is unknown.")),
+        limitations=table.get("limitations", gettext_noop("Its quality is unknown.")),
         source=_parse_source(file, name, table),
         download_bytes=table.get("download", 0),
     )
+
+
+def _rename_former_keys(file: Path, name: str, table: dict[str, Any]) -> dict[str, Any]:
+    """Return a table with the names that its keys have now, and log which ones are to be changed in the file."""
+    former = {key: FORMER_KEYS[key] for key in table if key in FORMER_KEYS}
+    for key, current in former.items():
+        log.warning("models_file_has_former_key", file=str(file), model=name, key=key, write=current)
+    return {former[key]: table[key] for key in former} | {key: table[key] for key in table if key not in former}
 
 
 def _require_valid_table(file: Path, name: str, table: dict[str, Any]) -> None:

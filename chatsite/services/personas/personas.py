@@ -106,7 +106,7 @@ BUILT_IN_PERSONAS = (
         ),
     ),
     BuiltInPersona(
-        "traveller",
+        "traveler",
         gettext_noop("Traveler"),
         gettext_noop("Small talk with someone who has seen a lot of the world."),
         "I love to travel.\nI have been to thirty countries.\nI write a diary on every journey.",
@@ -130,6 +130,9 @@ BUILT_IN_PERSONAS = (
         is_line_based=True,
     ),
 )
+
+# What links to a built-in persona said before version 0.2.
+FORMER_BUILT_IN_IDS = {"traveller": "traveler"}
 
 
 def list_built_in(family: str) -> list[BuiltInPersona]:
@@ -164,6 +167,7 @@ def get_own(user: Visitor, public_id: str) -> Persona:
 
 def get_any(user: Visitor, public_id: str) -> Persona | BuiltInPersona:
     """Return the persona with this public id, the user's or a built-in one. Raises PersonaNotFoundError."""
+    public_id = FORMER_BUILT_IN_IDS.get(public_id, public_id)
     return next((persona for persona in BUILT_IN_PERSONAS if persona.public_id == public_id), None) or get_own(
         user, public_id
     )
