@@ -51,7 +51,7 @@ def test_every_action_can_be_undone_in_place(new_visitor: Callable[..., BrowserV
     expect(page.get_by_role("textbox", name="New tag")).to_have_value("Café")
     page.keyboard.press("Enter")
     expect(page.locator(".topbar .chip")).to_have_text("Café")
-    expect(page.get_by_role("img", name="Café")).to_be_visible()
+    expect(page.get_by_role("img", name="Tag: Café")).to_be_visible()
     undo(page)
     expect(page.locator(".topbar .chip")).to_have_count(0)
 

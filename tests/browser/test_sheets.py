@@ -69,7 +69,7 @@ def test_sheet_opens_saves_and_closes(new_visitor: Callable[..., BrowserVisitor]
     sheet.get_by_role("textbox", name="New tag").press("Enter")
     expect(sheet).to_be_hidden()
     expect(page.locator(".topbar .chip")).to_have_text("Work")
-    expect(page.get_by_role("img", name="Work")).to_be_visible()
+    expect(page.get_by_role("img", name="Tag: Work")).to_be_visible()
 
     open_sheet(page, "Share")
     expect(sheet.get_by_role("heading", level=1)).to_have_text("Share")
@@ -86,3 +86,40 @@ def test_sheet_opens_saves_and_closes(new_visitor: Callable[..., BrowserVisitor]
     page.go_back()
     expect(page).to_have_url(address)
     expect(page.locator(".prose")).to_have_text("First")
+
+
+def test_palette_and_menu_of_an_answer_open_sheets(new_visitor: Callable[..., BrowserVisitor]) -> None:
+    page = new_visitor().open_tab()
+    ask_and_wait(page, "/say First")
+    mark_document(page)
+    address, sheet = page.url, page.locator("#sheet")
+    box = page.locator("#text")
+    for line, heading in (
+        ("Rename this chat", "Rename"),
+        ("Tag this chat", "Tags"),
+        ("Share this chat", "Share"),
+        ("Export this chat", "Export"),
+        ("Chat settings", "Chat settings"),
+    ):
+        page.keyboard.press("Control+k")
+        page.keyboard.type(line)
+        expect(page.locator("#palette-results")).to_have_attribute("data-query", line)
+        page.keyboard.press("Enter")
+        expect(sheet.get_by_role("heading", level=1)).to_have_text(heading)
+        expect(page.locator("#palette")).to_be_hidden()
+        page.keyboard.press("Escape")
+        expect(sheet).to_be_hidden()
+        expect(box).to_be_focused()
+    more = page.get_by_role("link", name="More", exact=True)
+    expect(more).to_have_attribute("aria-haspopup", "dialog")
+    more.click()
+    expect(page.get_by_role("dialog", name="Actions")).to_be_visible()
+    expect(more).to_have_attribute("aria-expanded", "true")
+    page.get_by_role("link", name="Share up to here").press("Enter")
+    expect(sheet.get_by_role("heading", level=1)).to_have_text("Share")
+    expect(more).to_have_attribute("aria-expanded", "false")
+    page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+    expect(more).to_be_focused()
+    expect(page).to_have_url(address)
+    assert is_same_document(page)

@@ -58,10 +58,10 @@ def test_action_without_javascript_redirects_to_undo(alice: WebClient) -> None:
     assert response.status_code == 303
     page = alice.get(response.headers["Location"]).text
     assert "Pinned." in visible_text(page)
-    assert '<li class="day">Pinned</li>' in page
+    assert '<li class="day"><h2>Pinned</h2></li>' in page
     back = alice.send_form("POST", undo_on(page), next=f"/conversations/{name}")
     assert back.headers["Location"] == f"/conversations/{name}"
-    assert '<li class="day">Pinned</li>' not in alice.get("/").text
+    assert '<li class="day"><h2>Pinned</h2></li>' not in alice.get("/").text
     # What was undone is offered no more, and a second time says why.
     assert "/undos/" not in alice.get(response.headers["Location"]).text
     again = alice.send_form("POST", undo_on(page))
@@ -231,7 +231,7 @@ def test_sidebar_keeps_loaded_rows_and_headings(app: Flask, alice: WebClient) ->
     many(app, 80)
     first = alice.get("/conversations", headers=HTMX_HEADERS).text
     assert len(titles(first)) == 30
-    assert re.findall(r'<li class="day">([^<]*)<', first)[:2] == ["Pinned", "Today"]
+    assert re.findall(r'<li class="day"><h2>([^<]*)<', first)[:2] == ["Pinned", "Today"]
     more = re.findall(r'hx-get="([^"]*before=[^"]*)"', first)[0].replace("&amp;", "&")
     second = alice.get(more, headers=HTMX_HEADERS).text
     assert len(titles(second)) == 30

@@ -20,7 +20,8 @@ MAX_RECENT = 6
 class PaletteItem:
     """An item of the palette: a link, or a form if `form_fields` is not None.
 
-    With `clicks` it is a button instead, which clicks the last element of the page that this CSS selector finds.
+    With `clicks` it is a button instead, which clicks the last element of the page that this CSS selector finds. A link
+    with `opens_sheet` opens its page over the one that is open.
     `keywords` are additional words to find the item by, `keycaps` the labels of its keys. `timestamp` and `text` belong
     to a conversation or message, `query` is the query that found it.
     """
@@ -32,6 +33,7 @@ class PaletteItem:
     keycaps: Sequence[Sequence[str]] = ()
     form_fields: Mapping[str, str] | None = None
     clicks: str = ""
+    opens_sheet: bool = False
     timestamp: datetime | None = None
     text: str = ""
     query: Query | None = None

@@ -131,7 +131,8 @@ def _conversation_actions(conversation: Conversation | None) -> Iterator[Palette
     for title, endpoint, icon, keywords in (
         (*CONVERSATION_PAGES, *CONVERSATION_SETTINGS) if is_permanent else CONVERSATION_SETTINGS
     ):
-        yield PaletteItem(gettext(title), url_for(endpoint, public_id=public_id), icon, _words(title, keywords))
+        url, opens_sheet = url_for(endpoint, public_id=public_id), endpoint != "printing.show"
+        yield PaletteItem(gettext(title), url, icon, _words(title, keywords), opens_sheet=opens_sheet)
     immediate_actions = (
         (PIN_ACTIONS[conversation.pinned], ARCHIVE_ACTIONS[conversation.archived_at is not None], DELETE_ACTION)
         if is_permanent

@@ -13,6 +13,8 @@ async function openMenu(link, name) {
   if (window.speechSynthesis) menu.querySelector(".speech-entry")?.removeAttribute("hidden");
   // Where the menu was opened from is where it stands, and where the focus goes back to.
   menu.showPopover({ source: link });
+  link.ariaExpanded = true;
+  menu.addEventListener("beforetoggle", () => (link.ariaExpanded = false), { once: true });
 }
 
 function closePanel(close) {
