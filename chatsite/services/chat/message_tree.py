@@ -87,7 +87,7 @@ def find_root_id(conversation: Conversation) -> int | None:
 
 
 def count_messages(conversation: Conversation) -> int:
-    """Return how many messages a conversation has, all versions counted. Imported ones may have more than MAX_MESSAGES."""
+    """Return how many messages a conversation has, all versions counted; imported ones may exceed MAX_MESSAGES."""
     return db.session.scalar(select(func.count(Message.id)).where(Message.conversation_id == conversation.id)) or 0
 
 
