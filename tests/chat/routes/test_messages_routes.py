@@ -106,7 +106,7 @@ def test_post_to_full_queue_gets_503(alice: WebClient, htmx: bool) -> None:
     response = alice.post_question("One too many", htmx=htmx)
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) > 0
-    assert "waiting for several answers" in response.text
+    assert "several answers in progress" in response.text
     assert htmx or "One too many" in response.text
     assert alice.get("/").text.count('<li id="conversation-') == 3
 
