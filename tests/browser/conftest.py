@@ -122,8 +122,9 @@ def new_visitor(
 ) -> Iterator[Callable[..., BrowserVisitor]]:
     """Makes visitors; each must leave without a complaint of their browser or of the security policy."""
     # A site of one test ends after its visitors have left, or their pages would complain that it is gone.
-    if "site_without_runner" in request.fixturenames:
-        request.getfixturevalue("site_without_runner")
+    for name in request.fixturenames:
+        if name.endswith("_site") or name == "site_without_runner":
+            request.getfixturevalue(name)
     visitors: list[BrowserVisitor] = []
 
     def create_visitor(at: ServedSite = site, refused: bool = False, **options: object) -> BrowserVisitor:
