@@ -148,17 +148,26 @@ def ask_until_it_writes(site: ServedSite, text: str) -> tuple[HttpVisitor, str]:
             return visitor, answer
 
 
-def test_real_server_answers_and_survives_its_runner(tmp_path: Path, llama: LlamaServer) -> None:
-    with site_at(tmp_path, llama.url, MODEL) as site:
-        visitor, answer = ask_until_it_writes(site, COUNT)
+def kill_runner_that_writes(site: ServedSite, text: str) -> tuple[HttpVisitor, str, str]:
+    """A visitor, the answer whose runner was killed, and what was written of it."""
+    while True:
+        visitor, answer = ask_until_it_writes(site, text)
         (killed,) = site.list_runners()
         killed.kill()
-        beginning = written_text(site)
+        # Nothing is left of what was done just before.
+        if beginning := written_text(site):
+            return visitor, answer, beginning
+
+
+def test_real_server_answers_and_survives_its_runner(tmp_path: Path, llama: LlamaServer) -> None:
+    with site_at(tmp_path, llama.url, MODEL) as site:
+        visitor, answer, beginning = kill_runner_that_writes(site, COUNT)
         wait_until(lambda: visitor.get_message_text(answer), what="The answer")
         assert last_status(site) == "done"
         text = visitor.get_message_text(answer)
         assert text.startswith(beginning.strip())
-        assert beginning.strip() not in text[len(beginning) :]
+        # It goes on where it stopped. A small model may well come back to its first words later.
+        assert not text[len(beginning.strip()) :].lstrip().startswith(beginning.strip())
 
 
 def test_real_server_is_stopped(tmp_path: Path, llama: LlamaServer) -> None:
